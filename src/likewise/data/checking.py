@@ -1,0 +1,226 @@
+"""Checking: from blocks of a file to Arrow columns in which every row can be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from likewise.data.blocks import BadRow, Block
+from likewise.data.columns import Column
+from likewise.data.sources import Source
+from likewise.errors import InputError, nearest, unknown
+
+__all__ = ["BadRows", "FileChecker", "GoodRows", "Rejections", "check_names", "good_blocks", "mend_or_skip", "no_rows"]
+
+BadRows = Literal["error", "skip"]
+
+
+def check_names(columns: Sequence[Column], rename: Mapping[str, str], bad_rows: str) -> None:
+    """Refuse names that nobody asks for.
+
+    Raises:
+        InputError: ``rename`` gives a column that is not among ``columns``, or ``bad_rows`` is no known way.
+    """
+    for ours in rename:
+        if ours not in {column.name for column in columns}:
+            raise unknown("column", ours, [column.name for column in columns])
+    if bad_rows not in ("error", "skip"):
+        raise unknown("way with bad rows", bad_rows, ["error", "skip"])
+
+
+def mend_or_skip(name: str, bad: BadRow, *, given: bool = False) -> InputError:
+    """Build the error for a row that cannot be used.
+
+    Args:
+        name: What the file is called.
+        bad: The row.
+        given: Whether the rows were given from Python rather than read from a file.
+    """
+    place = f"rows[{bad.number - 1}]" if given else f"{name}, row {bad.number}"
+    if bad.line is not None and bad.line != bad.number + 1:
+        place += f" (line {bad.line})"
+    way = 'bad_rows="skip"' if given else "--bad-rows skip"
+    return InputError(f"{place}: {bad.reason}. Mend the row or pass {way}.")
+
+
+class Rejections:
+    """What becomes of bad rows: an error at the first one, or a count and a line in a file for each.
+
+    Args:
+        bad_rows: "error" or "skip".
+        path: Where rejected rows are written, one JSON object a line with ``file``, ``row``, ``line``, ``reason`` and
+            ``raw``; one left there by an earlier reading is removed. None writes nothing.
+        given: Whether the rows were given from Python rather than read from a file.
+    """
+
+    def __init__(self, bad_rows: BadRows, path: Path | None = None, *, given: bool = False) -> None:
+        self.count = 0
+        self.first: str | None = None
+        self._bad_rows = bad_rows
+        self._path = path
+        self._given = given
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, name: str, bad: Sequence[BadRow]) -> None:
+        """Take the bad rows of a file.
+
+        Raises:
+            InputError: ``bad_rows`` is "error" and there is one.
+        """
+        for row in sorted(bad, key=lambda one: one.number):
+            if self._bad_rows == "error":
+                raise mend_or_skip(name, row, given=self._given)
+            self.count += 1
+            self.first = self.first or f"row {row.number}: {row.reason}"
+            if self._path is not None:
+                if self._file is None:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    self._file = self._path.open("w", encoding="utf-8")
+                record = {"file": name, "row": row.number, "line": row.line, "reason": row.reason, "raw": row.raw}
+                self._file.write(json.dumps(record, default=str) + "\n")
+
+
+@dataclass(frozen=True)
+class GoodRows:
+    """The rows of a block that can be used."""
+
+    columns: dict[str, pa.Array]
+    """The declared columns that exist, by our names."""
+    others: dict[str, list[Any] | pa.Array]
+    """The other columns of the file, by its names."""
+    numbers: np.ndarray
+    """Number of each row in its file, from 1; int64."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+class FileChecker:
+    """Checks the blocks of one file against the declared columns.
+
+    Args:
+        columns: What the rows must bring.
+        rename: The file's name of a column by ours, where they differ.
+        name: What the file is called in messages.
+    """
+
+    def __init__(self, columns: Sequence[Column], rename: Mapping[str, str], name: str) -> None:
+        self._columns = [(column, rename.get(column.name, column.name)) for column in columns]
+        self._rename = rename
+        self._name = name
+        self._seen_columns = False
+
+    def check(self, block: Block) -> tuple[GoodRows, list[BadRow]]:
+        """Divide a block into what can be used and what cannot.
+
+        Raises:
+            InputError: The file has no column of that name.
+        """
+        if not self._seen_columns and len(block):
+            self._check_columns(list(block.columns))
+            self._seen_columns = True
+        values: dict[Column, list[Any]] = {}
+        arrays: dict[Column, pa.Array] = {}
+        problems: dict[int, str] = {}
+        for column, theirs in self._columns:
+            if theirs in block.columns:
+                listed = values[column] = _in_our_form(column, block.columns[theirs], block.only_text)
+                array = column.checked_array(listed)
+                if array is not None:
+                    arrays[column] = array
+                    continue
+                found = {i: problem for i, value in enumerate(listed) if (problem := column.problem(value))}
+                if not found:
+                    arrays[column] = column.array(listed)
+            else:
+                found = dict.fromkeys(range(len(block)), "is missing") if column.required else {}
+            problems = {i: f"column '{theirs}' {what}; {_needs(column)}" for i, what in found.items()} | problems
+        used = {theirs for _, theirs in self._columns}
+        others = {name: column for name, column in block.columns.items() if name not in used}
+        numbers = np.asarray(block.numbers, dtype=np.int64)
+        if problems:
+            good = [i for i in range(len(block)) if i not in problems]
+            numbers = numbers[good]
+            arrays = {column: column.array([several[i] for i in good]) for column, several in values.items()}
+            others = {name: _choose(column, good) for name, column in others.items()}
+        bad = block.bad + [
+            BadRow(block.numbers[i], reason, block.raw(i), block.lines[i] if block.lines else None)
+            for i, reason in problems.items()
+        ]
+        return GoodRows({column.name: array for column, array in arrays.items()}, others, numbers), bad
+
+    def _check_columns(self, present: list[str]) -> None:
+        """Refuse a file that lacks a column altogether."""
+        absent = [
+            (column, theirs)
+            for column, theirs in self._columns
+            if theirs not in present and (column.required or column.name in self._rename)
+        ]
+        if not absent:
+            return
+        theirs = absent[0][1]
+        guess = nearest(theirs, present)
+        hint = f" (did you mean '{guess}'?)" if guess else ""
+        example = " ".join(f"{one.name}={nearest(name, present) or 'THEIRS'}" for one, name in absent)
+        raise InputError(
+            f"{self._name} has no column '{theirs}'{hint}. Its columns: {', '.join(present)}. "
+            f"Say which is meant with --columns {example}."
+        )
+
+
+def _in_our_form(column: Column, values: list[Any] | pa.Array, only_text: bool) -> list[Any]:
+    listed: list[Any] = values.to_pylist() if isinstance(values, pa.Array) else values
+    if only_text and not pa.types.is_string(column.kind.stored):
+        listed = list(map(column.kind.parse, listed))
+    return listed if column.required and not column.many else list(map(column.tidy, listed))
+
+
+def good_blocks(
+    source: Source, columns: Sequence[Column], rename: Mapping[str, str], rejections: Rejections
+) -> Iterator[tuple[int, GoodRows]]:
+    """Read a source and check it; yields (number of the file, its next good rows).
+
+    Raises:
+        InputError: A file cannot be read or lacks a column, or a row is bad and bad rows are errors.
+    """
+    for i, name in enumerate(source.files):
+        checker = FileChecker(columns, rename, name)
+        for block in source.read(i):
+            good, bad = checker.check(block)
+            rejections.add(name, bad)
+            yield i, good
+
+
+def no_rows(source: Source, rejections: Rejections) -> InputError:
+    """Build the error for a source of which nothing can be used."""
+    if not rejections.count:
+        return InputError(f"{source.name} has no rows; at least one is needed.")
+    return InputError(f"none of the {rejections.count} rows of {source.name} can be used ({rejections.first}).")
+
+
+def _needs(column: Column) -> str:
+    return f"every row needs {column.must}" if column.required else f"a row brings {column.must} there, or nothing"
+
+
+def _choose(values: list[Any] | pa.Array, rows: list[int]) -> list[Any] | pa.Array:
+    if isinstance(values, pa.Array):
+        return values.take(pa.array(rows, type=pa.int64()))
+    return [values[i] for i in rows]

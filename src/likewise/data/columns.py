@@ -1,0 +1,226 @@
+"""What a row must bring: columns and the kinds of value they hold."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+__all__ = ["Column", "Kind", "Number", "Row", "Text", "shown"]
+
+Row = dict[str, Any]
+"""One row: the value of each declared column that the source has."""
+
+
+def shown(value: object, width: int = 40) -> str:
+    """Return a value as a message shows it: short, with what it is.
+
+    Example:
+        >>> shown(5), shown(["a"]), shown(None)
+        ('a number (5)', "a list (['a'])", 'missing')
+    """
+    if value is None:
+        return "missing"
+    names = {bool: "true/false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    name = names.get(type(value), f"of type {type(value).__name__}")
+    text = repr(value)
+    return f"{name} ({text if len(text) <= width else text[: width - 3] + '...'})"
+
+
+class Kind:
+    """A kind of value that a column holds: what is acceptable, and how it is stored.
+
+    A kind is used as a class and never made into an object: ``Column("text", Text)``.
+    """
+
+    name: ClassVar[str]
+    """What the value is called in messages: "text"."""
+    must: ClassVar[str]
+    """What a row needs, as the end of a sentence: "a non-empty text"."""
+    stored: ClassVar[pa.DataType]
+    """How the value is stored in an Arrow file."""
+
+    @classmethod
+    def problem(cls, value: Any) -> str | None:
+        """Say what is wrong with a value ("is empty"), or return None where it is acceptable."""
+        raise NotImplementedError
+
+    @classmethod
+    def parse(cls, text: str) -> Any:
+        """Read a value from a format in which everything is text (csv, tsv, txt); what cannot be read stays a text."""
+        return text
+
+    @classmethod
+    def absent(cls, value: Any) -> bool:
+        """Tell whether an optional column has no value in a row."""
+        return value is None
+
+    @classmethod
+    def all_good(cls, values: list[Any]) -> bool:
+        """Tell quickly whether every value of a block is acceptable; False sends each one through ``problem``."""
+        return not any(map(cls.problem, values))
+
+    @classmethod
+    def array(cls, values: Sequence[Any]) -> pa.Array:
+        """Store acceptable values, or None, as Arrow does."""
+        return pa.array(values, type=cls.stored)
+
+
+class Text(Kind):
+    """A non-empty text (something is left when the spaces around it are taken away)."""
+
+    name = "text"
+    must = "a non-empty text"
+    stored = pa.string()
+
+    @classmethod
+    def problem(cls, value: Any) -> str | None:
+        """Say what is wrong with a text.
+
+        Example:
+            >>> Text.problem("a dog"), Text.problem("  "), Text.problem(5)
+            (None, 'is empty', 'is a number (5)')
+        """
+        if not isinstance(value, str):
+            return f"is {shown(value)}"
+        if not value.strip():
+            return "is empty"
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "holds half a character (a lone surrogate), which is no valid Unicode"
+        return None
+
+    @classmethod
+    def absent(cls, value: Any) -> bool:
+        """Tell whether there is no text: none at all, or only spaces."""
+        return value is None or (isinstance(value, str) and not value.strip())
+
+    @classmethod
+    def all_good(cls, values: list[Any]) -> bool:
+        """Tell whether all are non-empty texts; that they can be encoded is found when they are stored."""
+        return set(map(type, values)) <= {str} and all(map(str.strip, values))
+
+
+class Number(Kind):
+    """A finite number; integers are stored as float64."""
+
+    name = "number"
+    must = "a finite number"
+    stored = pa.float64()
+
+    @classmethod
+    def problem(cls, value: Any) -> str | None:
+        """Say what is wrong with a number.
+
+        Example:
+            >>> Number.problem(3), Number.problem(float("nan")), Number.problem("3,5")
+            (None, 'is not finite (nan)', "is a text ('3,5')")
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"is {shown(value)}"
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:
+            return "is too large a number"
+        return None if finite else f"is not finite ({value})"
+
+    @classmethod
+    def parse(cls, text: str) -> Any:
+        """Read a decimal number; an empty field is no value, anything else stays a text.
+
+        Example:
+            >>> Number.parse(" 3.5 "), Number.parse(""), Number.parse("1_000")
+            (3.5, None, '1_000')
+        """
+        if not text.strip():
+            return None
+        try:
+            return text if "_" in text else float(text)
+        except ValueError:
+            return text
+
+    @classmethod
+    def all_good(cls, values: list[Any]) -> bool:
+        """Tell whether all are finite floats; integers are looked at one by one."""
+        return set(map(type, values)) <= {float} and all(map(math.isfinite, values))
+
+    @classmethod
+    def array(cls, values: Sequence[Any]) -> pa.Array:
+        """Store numbers as float64, integers too."""
+        return pa.array([None if value is None else float(value) for value in values], type=cls.stored)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a method reads.
+
+    Args:
+        name: How rows name it.
+        kind: What it holds: ``Text``, ``Number``.
+        required: Whether every row needs a value. In an optional column a row without one has None (or, with
+            ``many``, an empty list).
+        many: Whether a row may bring a list of values; rows then always hold a list.
+        help: What it is for, in a few words; shown by ``likewise methods NAME``.
+
+    Example:
+        >>> Column("negative", Text, required=False, many=True).problem(["a", " "])
+        'is empty (value 2 of its list)'
+    """
+
+    name: str
+    kind: type[Kind]
+    required: bool = True
+    many: bool = False
+    help: str = ""
+
+    @property
+    def must(self) -> str:
+        """What a row needs, as the end of a sentence."""
+        return f"{self.kind.must} or a list of them" if self.many else self.kind.must
+
+    def tidy(self, value: Any) -> Any:
+        """Return a value in the form that rows hold: None or a value; with ``many`` always a list."""
+        if not self.many:
+            return None if not self.required and self.kind.absent(value) else value
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        return [] if not self.required and all(map(self.kind.absent, values)) else values
+
+    def array(self, values: list[Any]) -> pa.Array:
+        """Store acceptable values in the form of ``tidy`` as Arrow does."""
+        if not self.many:
+            return self.kind.array(values)
+        ends = list(itertools.accumulate(map(len, values), initial=0))
+        return pa.ListArray.from_arrays(pa.array(ends, type=pa.int32()), self.kind.array(list(_flat(values))))
+
+    def checked_array(self, values: list[Any]) -> pa.Array | None:
+        """Store the values where every one of them is acceptable; None where one is not."""
+        if self.many and self.required and not all(values):
+            return None
+        flat: Iterable[Any] = _flat(values) if self.many else values
+        if not self.kind.all_good([one for one in flat if self.required or one is not None]):
+            return None
+        try:
+            return self.array(values)
+        except UnicodeEncodeError:
+            return None
+
+    def problem(self, value: Any) -> str | None:
+        """Say what is wrong with a value in the form of ``tidy``, or return None."""
+        if not self.many:
+            return None if value is None and not self.required else self.kind.problem(value)
+        if not value:
+            return "is an empty list" if self.required else None
+        problems = [(i, problem) for i, one in enumerate(value, 1) if (problem := self.kind.problem(one))]
+        if not problems:
+            return None
+        i, problem = problems[0]
+        return problem if len(value) == 1 else f"{problem} (value {i} of its list)"
+
+
+def _flat(values: Iterable[Iterable[Any]]) -> Iterator[Any]:
+    return itertools.chain.from_iterable(values)

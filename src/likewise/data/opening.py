@@ -1,0 +1,235 @@
+"""``open_table``: from whatever holds rows to a table of rows that can be used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, overload
+
+import filelock
+import pyarrow as pa
+
+from likewise.data.arrow_file import ArrowFile, ContentDigest
+from likewise.data.blocks import BadRow
+from likewise.data.cache import cache_folder
+from likewise.data.checking import BadRows, Rejections, check_names, good_blocks, mend_or_skip, no_rows
+from likewise.data.columns import Column
+from likewise.data.sources import Source, dataset_source, file_source, hub_source, rows_source
+from likewise.data.table import StreamedTable, Table
+from likewise.errors import InputError, RunError
+
+__all__ = ["Rows", "open_table"]
+
+Rows: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
+"""What holds rows: a name, a path, rows themselves, or a ``datasets.Dataset``."""
+
+LAYOUT = 1
+"""Version of the stored form; a table stored in another form is made again."""
+
+
+@overload
+def open_table(
+    source: Rows,
+    *,
+    columns: Sequence[Column],
+    rename: Mapping[str, str] | None = None,
+    bad_rows: BadRows = "error",
+    rejected: Path | None = None,
+    streaming: Literal[False] = False,
+    cache: Path | None = None,
+) -> Table: ...
+@overload
+def open_table(
+    source: Rows,
+    *,
+    columns: Sequence[Column],
+    rename: Mapping[str, str] | None = None,
+    bad_rows: BadRows = "error",
+    rejected: Path | None = None,
+    streaming: Literal[True],
+    cache: Path | None = None,
+) -> StreamedTable: ...
+@overload
+def open_table(
+    source: Rows,
+    *,
+    columns: Sequence[Column],
+    rename: Mapping[str, str] | None = None,
+    bad_rows: BadRows = "error",
+    rejected: Path | None = None,
+    streaming: bool,
+    cache: Path | None = None,
+) -> Table | StreamedTable: ...
+def open_table(
+    source: Rows,
+    *,
+    columns: Sequence[Column],
+    rename: Mapping[str, str] | None = None,
+    bad_rows: BadRows = "error",
+    rejected: Path | None = None,
+    streaming: bool = False,
+    cache: Path | None = None,
+) -> Table | StreamedTable:
+    """Open rows of data, check every one of them, and return what can be used.
+
+    The first opening reads the source from end to end and stores the checked rows as an Arrow file in the cache;
+    opening the same unchanged files again takes milliseconds. Rows given from Python stay in memory.
+
+    Args:
+        source: A file (``txt`` one row a line with the column ``text``, ``jsonl``, ``csv``, ``tsv`` or ``parquet``;
+            all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a pattern, a folder of
+            files of one format, ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
+            ``datasets.Dataset``, or a table that was opened for these columns, which is returned as it is.
+        columns: What each row must bring; the source's other columns are kept as metadata (``table.extra``).
+        rename: The source's name of a column by ours, where they differ: ``{"query": "question"}``.
+        bad_rows: "error" refuses the first row that cannot be used; "skip" leaves such rows out and counts them.
+        rejected: With "skip": file to which each of them is written with file, row and reason (JSON lines).
+        streaming: Store nothing and read the source anew each time: a table without random access.
+        cache: Folder of stored tables; default ``cache_folder() / "tables"``.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: Something cannot be used; the message says what, where, and what to do.
+        RunError: The cache cannot be written.
+
+    Example:
+        >>> from likewise.data import Column, Text
+        >>> table = open_table([{"text": "a dog", "id": 7}], columns=[Column("text", Text)])
+        >>> table[0], table.extra(0), table.where(0)
+        ({'text': 'a dog'}, {'id': 7}, 'rows[0]')
+    """
+    names = dict(rename or {})
+    check_names(columns, names, bad_rows)
+    if isinstance(source, Table | StreamedTable):
+        return _already_open(source, columns)
+    found = _find(source, streaming=streaming)
+    if streaming:
+        return StreamedTable(found, columns, rename=names, bad_rows=bad_rows, rejected_path=rejected)
+    if found.identity is None:
+        with tempfile.TemporaryDirectory(prefix="likewise-") as temporary:
+            about = _write(Path(temporary), found, columns, names, bad_rows)
+            _copy_rejected(Path(temporary), rejected, bad_rows)
+            return _table(Path(temporary), about, found, columns, in_memory=True)
+    folder = _stored(found, columns, names, bad_rows, cache or cache_folder() / "tables")
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    if bad_rows == "error" and about["rejected"]:
+        with (folder / "rejected.jsonl").open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+        raise mend_or_skip(first["file"], BadRow(first["row"], first["reason"], first["raw"], first["line"]))
+    _copy_rejected(folder, rejected, bad_rows)
+    return _table(folder, about, found, columns)
+
+
+def _already_open(table: Table | StreamedTable, columns: Sequence[Column]) -> Table | StreamedTable:
+    kept = {(column.name, column.kind, column.many) for column in table.columns if column.name in table.column_names}
+    for column in columns:
+        if column.required and (column.name, column.kind, column.many) not in kept:
+            raise InputError(
+                f"{table.name} was opened for the columns {', '.join(table.column_names)}, and column '{column.name}' "
+                f"({column.must}) is needed; open the source again with these columns."
+            )
+    return table
+
+
+def _find(source: Rows, *, streaming: bool) -> Source:
+    if isinstance(source, str) and source.startswith("hf:"):
+        return hub_source(source, streaming=streaming)
+    if isinstance(source, str) and source.startswith("demo:"):
+        from likewise.data.demo import demo_source
+
+        return demo_source(source)
+    if isinstance(source, str | Path):
+        return file_source(source)
+    if hasattr(source, "with_format") and hasattr(source, "info"):
+        return dataset_source(source)
+    return rows_source(source)
+
+
+def _stored(
+    found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows, cache: Path
+) -> Path:
+    """Return the folder of the stored table, made if it is not there yet."""
+    declared = [[column.name, column.kind.name, column.required, column.many] for column in columns]
+    key = json.dumps([LAYOUT, found.identity, declared, sorted(rename.items())])
+    folder = cache / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
+    if (folder / "about.json").exists():
+        return folder
+    with _storing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{folder}.lock"):
+            if (folder / "about.json").exists():
+                return folder
+            with tempfile.TemporaryDirectory(dir=cache, prefix="making-") as unfinished:
+                made = Path(unfinished) / "table"
+                made.mkdir()
+                _write(made, found, columns, rename, bad_rows)
+                made.rename(folder)
+    return folder
+
+
+@contextmanager
+def _storing(cache: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"the cache folder '{cache}' cannot be written ({error}); free some space, or name another folder in the "
+            "environment variable LIKEWISE_CACHE."
+        ) from error
+
+
+def _write(
+    folder: Path, found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows
+) -> dict[str, Any]:
+    """Read the source into a folder: ``rows.arrow``, ``about.json`` and perhaps ``rejected.jsonl``."""
+    digest = ContentDigest()
+    with (
+        Rejections(bad_rows, folder / "rejected.jsonl", given=found.given) as rejections,
+        ArrowFile(folder / "rows.arrow", [column.name for column in columns]) as file,
+    ):
+        for i, good in good_blocks(found, columns, rename, rejections):
+            digest.update(good)
+            file.write(good, i)
+        if not file.num_rows:
+            raise no_rows(found, rejections)
+    about = {"fingerprint": digest.hexdigest(), "rejected": rejections.count, "as_json": file.as_json}
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    return about
+
+
+def _copy_rejected(folder: Path, rejected: Path | None, bad_rows: BadRows) -> None:
+    if rejected is None or bad_rows == "error":
+        return
+    rejected.unlink(missing_ok=True)
+    if (folder / "rejected.jsonl").exists():
+        rejected.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "rejected.jsonl", rejected)
+
+
+def _table(
+    folder: Path, about: Mapping[str, Any], found: Source, columns: Sequence[Column], *, in_memory: bool = False
+) -> Table:
+    import datasets
+
+    if in_memory:
+        with pa.OSFile(str(folder / "rows.arrow"), "rb") as stream, pa.ipc.open_stream(stream) as reader:
+            dataset = datasets.Dataset(datasets.table.InMemoryTable(reader.read_all()))
+    else:
+        dataset = datasets.Dataset.from_file(str(folder / "rows.arrow"))
+    return Table(
+        dataset,
+        columns,
+        name=found.name,
+        files=found.files,
+        fingerprint=about["fingerprint"],
+        rejected=about["rejected"],
+        as_json=about["as_json"],
+        given=found.given,
+    )

@@ -1,0 +1,6 @@
+"""Property tests are not timed: other processes may have the processor."""
+
+from hypothesis import settings
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
