@@ -1,0 +1,202 @@
+"""The one place that loads foreign weights. Safetensors only; code that comes with a model is never run unasked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from torch import nn
+
+from likewise.encoders.quiet import foreign_progress_off
+from likewise.encoders.text import TextEncoder
+from likewise.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Pooling", "TextEncoderConfig", "load_text_encoder"]
+
+Pooling = Literal["cls", "mean", "last", "weighted", "first_last", "last_two"]
+
+_TOKEN_POOLING = {"cls": "cls", "mean": "mean", "last": "lasttoken", "weighted": "weightedmean"}
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig:
+    """Which text tower a method starts from, and how it reads text."""
+
+    encoder: str = "all-MiniLM-L6-v2"
+    """Weights to start from: a folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub."""
+    pooling: Pooling | None = None
+    """How token vectors become one: cls, mean, last, weighted (later tokens weigh more), first_last (mean of the first
+    and the last layer), last_two (mean of the last two layers); the encoder's own where not given."""
+    max_tokens: int | None = None
+    """Longest text in tokens, special tokens included; the encoder's own limit where not given."""
+    encoder_layers: int | None = None
+    """Keep only this many of the transformer's first layers, >= 1; all where not given."""
+    dropout: float | None = None
+    """Probability with which the encoder drops a number while it trains, in [0, 1); its own where not given."""
+    query_prompt: str | None = None
+    """Text in front of every query (and of every text that has no role), for encoders trained with instructions."""
+    document_prompt: str | None = None
+    """Text in front of every document."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the encoder, from a hub or a folder. Only for sources you trust."""
+
+
+def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
+    """Load a text tower from a folder, a package or the model hub.
+
+    Args:
+        config: The settings, or just the folder or name.
+
+    Returns:
+        The tower, in evaluation mode on the CPU.
+
+    Raises:
+        InputError: The name or folder is no model, or the settings do not fit it.
+    """
+    if not isinstance(config, TextEncoderConfig):
+        config = TextEncoderConfig(encoder=str(config))
+    source = _resolve(config.encoder)
+    with foreign_progress_off(), _readable_errors(config.encoder):
+        tower = _load_tower(source, config)
+    if config.max_tokens is not None:
+        _set_max_tokens(tower, config.max_tokens)
+    if config.encoder_layers is not None:
+        _keep_layers(tower, config.encoder_layers)
+    if config.pooling is not None:
+        _set_pooling(tower, config.pooling)
+    if config.dropout is not None:
+        _set_dropout(tower, config.dropout)
+    for role, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
+        if prompt is not None:
+            tower.prompts[role] = prompt
+    return TextEncoder(tower.eval(), config.encoder)
+
+
+def _resolve(name: str) -> str:
+    """Turn a packaged model's name into its folder; folders and hub names stay what they are."""
+    path = Path(name)
+    if path.is_dir():
+        if not any((path / marker).exists() for marker in ("modules.json", "config.json")):
+            raise InputError(
+                f"{name} is not a model folder: it has neither modules.json nor config.json. "
+                "Give a folder that likewise, sentence-transformers or transformers saved."
+            )
+        return name
+    from likewise.data.assets import PACKAGED_ENCODERS, packaged_encoder
+
+    short = name.removeprefix("sentence-transformers/")
+    if short in PACKAGED_ENCODERS:
+        return str(packaged_encoder(short))
+    if path.exists():
+        raise InputError(f"{name} is a file; a model is a folder. Give the folder that holds its modules.json.")
+    if "/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise unknown("model or folder", name, PACKAGED_ENCODERS)
+    return name
+
+
+def _load_tower(source: str, config: TextEncoderConfig) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling as PoolingModule
+
+    remote = config.trust_remote_code
+    is_plain = Path(source).is_dir() and not (Path(source) / "modules.json").exists()
+    if is_plain:
+        transformer = Transformer(
+            source, model_kwargs={"use_safetensors": True}, config_kwargs={"trust_remote_code": remote}
+        )
+        width = transformer.get_embedding_dimension()
+        # A plain encoder has no pooling of its own; the mean is the field's default for one.
+        return SentenceTransformer(modules=[transformer, PoolingModule(width, "mean"), Normalize()], device="cpu")
+    return SentenceTransformer(source, device="cpu", trust_remote_code=remote, model_kwargs={"use_safetensors": True})
+
+
+def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:
+    limit = getattr(getattr(tower[0], "auto_model", None), "config", None)
+    longest = getattr(limit, "max_position_embeddings", None)
+    if max_tokens < 3 or (longest is not None and max_tokens > longest):
+        raise InputError(
+            f"max_tokens is {max_tokens}; this encoder takes 3 to {longest or 'any number of'} tokens, "
+            "special tokens included."
+        )
+    tower.max_seq_length = max_tokens
+
+
+def _layers(tower: SentenceTransformer) -> tuple[nn.Module, str, nn.ModuleList]:
+    """Find the list of transformer layers: the module list as long as the configuration says."""
+    model = getattr(tower[0], "auto_model", None)
+    count: int | None = getattr(getattr(model, "config", None), "num_hidden_layers", None)
+    if isinstance(model, nn.Module) and count is not None:
+        for path, module in model.named_modules():
+            if isinstance(module, nn.ModuleList) and len(module) == count:
+                parent, _, attribute = path.rpartition(".")
+                return model.get_submodule(parent), attribute, module
+    raise InputError("this encoder has no list of transformer layers; encoder_layers cannot be used with it.")
+
+
+def _keep_layers(tower: SentenceTransformer, count: int) -> None:
+    parent, attribute, layers = _layers(tower)
+    if not 1 <= count <= len(layers):
+        raise InputError(f"encoder_layers is {count}; this encoder has {len(layers)} layers, keep 1 to {len(layers)}.")
+    setattr(parent, attribute, layers[:count])
+    transformer: Any = tower[0]
+    transformer.auto_model.config.num_hidden_layers = count
+
+
+def _set_dropout(tower: SentenceTransformer, probability: float) -> None:
+    if not 0 <= probability < 1:
+        raise InputError(f"dropout is {probability}; it is a probability, 0 or more and less than 1.")
+    for module in tower.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+
+
+def _set_pooling(tower: SentenceTransformer, pooling: str) -> None:
+    from sentence_transformers.sentence_transformer.modules import Normalize, WeightedLayerPooling
+    from sentence_transformers.sentence_transformer.modules import Pooling as PoolingModule
+
+    if pooling not in get_args(Pooling):
+        raise unknown("pooling", pooling, get_args(Pooling))
+    transformer: Any = tower[0]
+    if getattr(transformer, "auto_model", None) is None:
+        raise InputError("this encoder has no token vectors to pool; leave pooling out.")
+    normalises = isinstance(tower[-1], Normalize)
+    width = transformer.get_embedding_dimension()
+    modules: list[nn.Module] = []
+    if pooling in ("first_last", "last_two"):
+        count = int(transformer.auto_model.config.num_hidden_layers)
+        transformer.auto_model.config.output_hidden_states = True
+        start = 1 if pooling == "first_last" else max(count - 1, 1)
+        layers = WeightedLayerPooling(width, num_hidden_layers=count, layer_start=start)
+        with_weight = {1, count} if pooling == "first_last" else {count - 1, count}
+        for layer in range(start, count + 1):
+            layers.layer_weights.data[layer - start] = float(layer in with_weight)
+        layers.layer_weights.requires_grad_(False)  # the paper's poolers are fixed means
+        modules.append(layers)
+    modules.append(PoolingModule(width, _TOKEN_POOLING.get(pooling, "mean")))
+    if normalises:
+        modules.append(Normalize())
+    for index in reversed(range(1, len(tower))):
+        del tower[index]
+    for module in modules:
+        tower.append(module)
+
+
+@contextlib.contextmanager
+def _readable_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign loader raises becomes one sentence
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"cannot load the model '{name}': {reason} "
+            "Give a folder with safetensors weights, a packaged model, or a hub name that can be reached."
+        ) from error

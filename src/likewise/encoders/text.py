@@ -1,0 +1,275 @@
+"""The text tower: the modules of a sentence-transformers model, run without padding."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from likewise.encoders.base import Encoder
+from likewise.encoders.embedder import Role
+from likewise.encoders.packing import PACKED_ATTENTION, length_groups, register_packed_attention
+from likewise.encoders.precision import resolve_precision
+from likewise.encoders.quiet import foreign_progress_off
+from likewise.encoders.tokens import TextTokenizer, Tokens
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["TextEncoder"]
+
+PADDED_ROWS = 32
+"""Rows of one padded pass, sorted by length: enough to keep a processor busy, few enough that padding stays small."""
+
+BF16_FROM_ROWS = 64
+"""Inputs from which on a bf16 copy of the weights pays; below it ``precision="auto"`` computes in fp32."""
+
+
+class TextEncoder(Encoder):
+    """A text tower around the modules of a ``SentenceTransformer``: transformer, pooling and what follows it.
+
+    Training and serving run the same modules. Where the transformer allows it the texts are laid end to end and no
+    padding is computed at all (checked once, against the padded pass, when the tower is made); elsewhere they are
+    padded in chunks sorted by length. A trailing ``Normalize`` is applied by :meth:`encode` and left to the loss in
+    training: ``forward`` returns the features before it.
+
+    Args:
+        tower: The modules; its first one is the transformer (or any input module of sentence-transformers).
+        name: Where the weights came from, for messages and reports.
+        like: A tower with the same transformer, which tells how it is run; found out where not given.
+    """
+
+    def __init__(self, tower: SentenceTransformer, name: str, *, like: TextEncoder | None = None) -> None:
+        super().__init__()
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        self.tower = tower
+        self._name = name
+        for path, parameter in tower.named_parameters():
+            if ".pooler." in path:  # BERT's own sentence head, which no pooling of ours reads
+                parameter.requires_grad_(False)
+        self.normalises = isinstance(tower[-1], Normalize)
+        self.position_offset: int | None = like.position_offset if like else self._packing_offset()
+
+    @property
+    def name(self) -> str:
+        """Where the weights came from."""
+        return self._name
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding, ``D``."""
+        return int(self.tower.get_embedding_dimension() or 0)
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts are encoded end to end, without any padding."""
+        return self.position_offset is not None
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Text in front of every input of a role."""
+        return {role: prompt for role, prompt in self.tower.prompts.items() if prompt}
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The picklable tokenizer that views take into the loader's workers."""
+        inner = self.tower.tokenizer
+        limit = self.tower.max_seq_length or getattr(inner, "model_max_length", None) or 512
+        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all weights, the modules' settings, the vocabulary, the length limit and the prompts."""
+        digest = hashlib.blake2b(digest_size=16)
+        for key, tensor in sorted(self.tower.state_dict().items()):
+            digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        vocabulary: dict[str, int] = getattr(self.tower.tokenizer, "get_vocab", dict)()
+        settings = {
+            "modules": [type(module).__name__ for module in self.tower],
+            "pooling": [getattr(module, "pooling_mode", None) for module in self.tower],
+            "max_tokens": self.tokenizer.max_tokens,
+            "prompts": dict(self.prompts),
+            "vocabulary": sorted(vocabulary.items(), key=lambda item: item[1]),
+        }
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+
+    def select(self, inputs: Tokens, index: Tensor) -> Tokens:
+        """Return the texts ``index`` of ``inputs``."""
+        return inputs.select(index)
+
+    def order(self, inputs: Tokens) -> Tensor:
+        """Shortest text first: texts of a chunk are alike in length."""
+        return torch.argsort(inputs.lengths, stable=True)
+
+    def encode_rows(self, inputs: Tokens) -> Tensor:
+        """Encode ``B`` texts; returns ``features [B, D]`` in float32, before any trailing normalisation."""
+        if not len(inputs):
+            # A process without rows still takes part: its weights get a gradient, of zero.
+            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device))[:0]
+        order = self.order(inputs)
+        ordered = inputs.select(order)
+        if self.packs:
+            features = self._run(self.tower, ordered)
+        else:
+            device = inputs.ids.device
+            rows = torch.arange(len(inputs), device=device).split(PADDED_ROWS)
+            features = torch.cat([self._run(self.tower, ordered.select(part)) for part in rows])
+        return features[torch.argsort(order)]
+
+    def encode(
+        self,
+        inputs: Sequence[str],
+        *,
+        role: Role | None = None,
+        batch_size: int = 256,
+        precision: str = "auto",
+        progress: bool = False,
+    ) -> Tensor:
+        """Embed texts in evaluation mode; see :class:`likewise.encoders.Embedder`.
+
+        Raises:
+            TypeError: ``inputs`` is one string, not a sequence of them, or holds something that is not a string.
+            ValueError: ``batch_size`` < 1 or an unknown ``precision``.
+
+        Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
+        """
+        texts = _checked_texts(inputs)
+        if batch_size < 1:
+            raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
+        device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+        low = resolve_precision(precision, device.type) == "bf16" and (
+            precision == "bf16" or len(texts) >= BF16_FROM_ROWS
+        )
+        was_training = self.training
+        self.eval()
+        try:
+            tower = copy.deepcopy(self.tower).to(torch.bfloat16) if low else self.tower
+            with torch.inference_mode():
+                tokens = self.tokenizer(texts, role)
+                order = self.order(tokens)
+                output = torch.empty(len(texts), self.dim)
+                for index in _with_progress(order.split(batch_size) if texts else (), progress):
+                    part = self._run(tower, tokens.select(index).to(device))
+                    output[index] = (F.normalize(part, dim=-1) if self.normalises else part).cpu()
+        finally:
+            self.train(was_training)
+        return output
+
+    def served(self, projector: nn.Linear | None = None, activation: nn.Module | None = None) -> TextEncoder:
+        """Return the tower as it is used after training: with unit vectors, and with a projector if one is kept.
+
+        Args:
+            projector: Put after the pooling; shared, not copied.
+            activation: Follows the projector; identity where not given.
+
+        Returns:
+            A tower that shares all weights with this one.
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+        modules = list(self.tower)[: len(self.tower) - int(self.normalises)]
+        if projector is not None:
+            width, out = projector.in_features, projector.out_features
+            dense = Dense(width, out, bias=projector.bias is not None, activation_function=activation)
+            dense.linear = projector
+            modules.append(dense)
+        tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
+        return TextEncoder(tower.to(self.tower.device), self._name, like=self)
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with foreign_progress_off():
+            self.tower.save(str(folder), create_model_card=False, safe_serialization=True)
+
+    def _run(self, tower: SentenceTransformer, tokens: Tokens, *, packed: bool | None = None) -> Tensor:
+        """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
+        packed = self.packs if packed is None else packed
+        features: dict[str, Any] = {"prompt_length": tokens.prompt_tokens} if tokens.prompt_tokens else {}
+        if packed:
+            features |= {
+                "input_ids": tokens.ids[None],
+                "position_ids": tokens.positions()[None] + (self.position_offset or 0),
+                "cu_seq_lens_q": F.pad(torch.cumsum(tokens.lengths, 0), (1, 0)),
+                "length_groups": length_groups(tokens.lengths),
+            }
+        else:
+            pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0
+            features["input_ids"], features["attention_mask"] = tokens.padded(pad_id)
+        modules = list(tower)[: len(tower) - int(self.normalises)]
+        for module in modules:
+            features = module(features)
+            if module is modules[0] and "token_embeddings" in features:
+                # Sums over tokens lose digits in bf16.
+                features["token_embeddings"] = features["token_embeddings"].float()
+        pooled: Tensor = features["sentence_embedding"]
+        return pooled.float()
+
+    def _packing_offset(self) -> int | None:
+        """Find out whether this transformer can run texts end to end; returns the position of a first token, or None.
+
+        Checked, not assumed: a few texts go through both passes. Models count positions from 0 (BERT) or from behind
+        the padding id (RoBERTa); models with windows, relative positions over the whole row, convolutions or no
+        attention interface disagree or fail, and are padded.
+        """
+        transformer = self.tower[0]
+        model = getattr(transformer, "auto_model", None)
+        config = getattr(model, "config", None)
+        if config is None or not hasattr(config, "_attn_implementation") or len(self.tower) < 2:
+            return None
+        register_packed_attention()
+        words = ["a", "the quick brown fox", "a river", "to be or not to be, that is the question", "one, two"]
+        tokens = self.tokenizer(words * 8)
+        tokens = tokens.select(self.order(tokens))
+        plain = config._attn_implementation
+        was_training = self.tower.training
+        self.tower.eval()
+        self.position_offset = None
+        found: int | None = None
+        try:
+            with torch.no_grad():
+                expected = self._run(self.tower, tokens, packed=False)
+                config._attn_implementation = PACKED_ATTENTION
+                for offset in (0, (getattr(config, "pad_token_id", None) or 0) + 1):
+                    self.position_offset = offset
+                    try:
+                        got = self._run(self.tower, tokens, packed=True)
+                    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError):
+                        continue
+                    if got.shape == expected.shape and torch.allclose(got, expected, rtol=1e-3, atol=1e-4):
+                        found = offset
+                        break
+        finally:
+            config._attn_implementation = PACKED_ATTENTION if found is not None else plain
+            self.tower.train(was_training)
+        return found
+
+
+def _checked_texts(inputs: Sequence[str]) -> list[str]:
+    if isinstance(inputs, str):
+        raise TypeError("encode: got one string; give a list of texts, [text] for a single one.")
+    texts = list(inputs)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"encode: input {number} is {type(text).__name__}; every input must be a str.")
+    return texts
+
+
+def _with_progress(parts: Sequence[Tensor], show: bool) -> Any:
+    if not show:
+        return parts
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(parts, description="encoding", console=Console(stderr=True), transient=True)

@@ -1,0 +1,136 @@
+"""Token rows without padding, and the picklable tokenizer that makes them in the loader's workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Loader workers are forked after the tokenizer was used; its own threads do not survive that.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+__all__ = ["TextTokenizer", "Tokens"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of ``B`` texts laid end to end: no padding is made, moved or multiplied until somebody needs it.
+
+    Args:
+        ids: All ids, int64 ``[T]`` with ``T = lengths.sum()``.
+        lengths: Tokens of each text, int64 ``[B]``.
+        prompt_tokens: Leading tokens of every text that are its prompt; poolings that leave prompts out need it.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    prompt_tokens: int = 0
+
+    def __len__(self) -> int:
+        return int(self.lengths.shape[0])
+
+    @classmethod
+    def from_lists(cls, rows: Sequence[Sequence[int]], prompt_tokens: int = 0) -> Tokens:
+        """Lay the ids of each text end to end.
+
+        Example:
+            >>> Tokens.from_lists([[5, 6, 7], [8]]).ids.tolist()
+            [5, 6, 7, 8]
+        """
+        ids = torch.tensor(list(chain.from_iterable(rows)), dtype=torch.int64)
+        return cls(ids, torch.tensor([len(row) for row in rows], dtype=torch.int64), prompt_tokens)
+
+    def select(self, index: Tensor) -> Tokens:
+        """Return the texts ``index`` (int64 ``[b]``), in that order.
+
+        Example:
+            >>> Tokens.from_lists([[5, 6, 7], [8]]).select(torch.tensor([1, 0])).ids.tolist()
+            [8, 5, 6, 7]
+        """
+        starts = torch.cumsum(self.lengths, 0) - self.lengths
+        lengths = self.lengths[index]
+        positions = _positions(lengths)
+        return Tokens(
+            self.ids[torch.repeat_interleave(starts[index], lengths) + positions], lengths, self.prompt_tokens
+        )
+
+    def repeat(self, times: int) -> Tokens:
+        """Return all texts ``times`` times, one whole copy after the other: rows ``i`` and ``i + B`` agree."""
+        return Tokens(self.ids.repeat(times), self.lengths.repeat(times), self.prompt_tokens)
+
+    def followed_by(self, *others: Tokens) -> Tokens:
+        """Return these texts, then those of ``others``.
+
+        Raises:
+            ValueError: The prompts differ in length, so no one number of prompt tokens is right for all.
+        """
+        every = (self, *others)
+        if len({part.prompt_tokens for part in every}) > 1:
+            raise ValueError(
+                f"Tokens: prompts of {[part.prompt_tokens for part in every]} tokens cannot share one pass; "
+                "encode the sides separately."
+            )
+        return Tokens(
+            torch.cat([part.ids for part in every]), torch.cat([part.lengths for part in every]), self.prompt_tokens
+        )
+
+    def positions(self) -> Tensor:
+        """Return the place of each token within its text, int64 ``[T]``, from 0."""
+        return _positions(self.lengths)
+
+    def padded(self, pad_id: int) -> tuple[Tensor, Tensor]:
+        """Return ids and attention mask padded on the right, both int64 ``[B, L]``."""
+        width = int(self.lengths.max()) if len(self) else 0
+        mask = torch.arange(width, device=self.lengths.device)[None, :] < self.lengths[:, None]
+        ids = torch.full(mask.shape, pad_id, dtype=torch.int64, device=self.ids.device)
+        ids[mask] = self.ids
+        return ids, mask.long()
+
+    def to(self, device: torch.device | str) -> Tokens:
+        """Return the same tokens on another device."""
+        return Tokens(self.ids.to(device), self.lengths.to(device), self.prompt_tokens)
+
+
+def _positions(lengths: Tensor) -> Tensor:
+    starts = torch.cumsum(lengths, 0) - lengths
+    total = int(lengths.sum())
+    return torch.arange(total, device=lengths.device) - torch.repeat_interleave(starts, lengths)
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """Texts to :class:`Tokens`: prompt in front, special tokens added, cut at ``max_tokens``.
+
+    Args:
+        tokenizer: A Hugging Face tokenizer.
+        max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
+        prompts: Text put in front of every input of a role ("query", "document").
+    """
+
+    tokenizer: Any
+    max_tokens: int
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
+        """Tokenise ``B`` texts; ``role`` chooses the prompt."""
+        prompt = self.prompts.get(role, "") if role else ""
+        rows: list[list[int]] = (
+            self.tokenizer(
+                [prompt + text for text in texts], truncation=True, max_length=self.max_tokens, padding=False
+            )["input_ids"]
+            if texts
+            else []
+        )
+        return Tokens.from_lists(rows, self._prompt_tokens(prompt))
+
+    def _prompt_tokens(self, prompt: str) -> int:
+        if not prompt:
+            return 0
+        ids: list[int] = self.tokenizer(prompt)["input_ids"]
+        # The closing special token belongs to the text's end, not to the prompt.
+        return len(ids) - int(ids[-1] in set(self.tokenizer.all_special_ids))

@@ -1,0 +1,30 @@
+"""Projectors: what is put after the tower in training, and sometimes kept."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["TanhProjection"]
+
+
+class TanhProjection(nn.Module):
+    """``tanh(W x + b)`` with ``W`` drawn from N(0, 0.02) and ``b = 0``: the sentence head of BERT, fresh.
+
+    Args:
+        in_features: Length of a feature.
+        out_features: Length of an embedding.
+
+    Source: Gao et al. 2021 (SimCSE), arXiv 2104.08821, section 6.3 and the official ``MLPLayer``.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+        self.activation = nn.Tanh()
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``features [B, H]`` to ``[B, D]``, every entry in (-1, 1)."""
+        projected: Tensor = self.activation(self.linear(features))
+        return projected

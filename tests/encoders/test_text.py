@@ -1,0 +1,262 @@
+import json
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from torch.testing import assert_close
+
+from likewise.encoders import TextEncoderConfig, load_text_encoder
+from likewise.encoders.packing import packed_attention
+from likewise.encoders.pretrained import Pooling
+from likewise.errors import InputError
+
+POOLINGS = Pooling.__args__
+
+
+def gradients(tower, tokens, micro_batch):
+    tower.zero_grad(set_to_none=True)
+    tower.micro_batch = micro_batch
+    features = tower(tokens)
+    weights = torch.linspace(-1, 1, features.numel()).view_as(features)
+    (features * weights).sum().backward()
+    return {name: p.grad.clone() for name, p in tower.named_parameters() if p.grad is not None}
+
+
+def test_texts_end_to_end_give_what_the_padded_pass_gives(minilm, sentences):
+    tokens = minilm.tokenizer(sentences)
+    tokens = tokens.select(minilm.order(tokens))
+    assert minilm.packs
+    with torch.no_grad():
+        packed = minilm._run(minilm.tower, tokens, packed=True)
+        plain, minilm.tower[0].auto_model.config._attn_implementation = (
+            minilm.tower[0].auto_model.config._attn_implementation,
+            "sdpa",
+        )
+        padded = minilm._run(minilm.tower, tokens, packed=False)
+        minilm.tower[0].auto_model.config._attn_implementation = plain
+    assert_close(packed, padded, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_attention_equals_a_plain_loop_over_texts():
+    generator = torch.Generator().manual_seed(0)
+    groups = [(2, 3), (1, 4)]
+    query, key, value = (torch.randn(1, 2, 10, 5, generator=generator, dtype=torch.float64) for _ in range(3))
+    output, _ = packed_attention(torch.nn.Module(), query, key, value, None, length_groups=groups, is_causal=False)
+    start = 0
+    for length in (3, 3, 4):
+        for head in range(2):
+            for i in range(start, start + length):
+                scores = [float(query[0, head, i] @ key[0, head, j]) / 5**0.5 for j in range(start, start + length)]
+                weights = torch.softmax(torch.tensor(scores, dtype=torch.float64), 0)
+                assert_close(output[0, i, head], weights @ value[0, head, start : start + length])
+        start += length
+
+
+def test_causal_packed_attention_sees_only_what_is_before():
+    query, key = torch.randn(1, 1, 4, 3), torch.randn(1, 1, 4, 3)
+    value = torch.eye(4)[None, None]
+    output, _ = packed_attention(torch.nn.Module(), query, key, value, None, length_groups=[(2, 2)], is_causal=True)
+    assert_close(output[0, 0, 0], torch.eye(4)[0])  # the first token sees itself alone
+    assert_close(output[0, 2, 0], torch.eye(4)[2])
+    assert output[0, 3, 0, :2].abs().sum() == 0
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 8, 100])
+def test_gradients_do_not_depend_on_the_micro_batch(tiny_tower, sentences, micro_batch):
+    tokens = tiny_tower.tokenizer(sentences)
+    whole = gradients(tiny_tower, tokens, None)
+    chunked = gradients(tiny_tower, tokens, micro_batch)
+    assert whole.keys() == chunked.keys()
+    for name in whole:
+        assert_close(chunked[name], whole[name], rtol=1e-4, atol=1e-5)
+
+
+def test_under_dropout_a_micro_batch_is_computed_twice_with_the_same_mask(tiny_tower, sentences):
+    tokens = tiny_tower.tokenizer(sentences)
+    tiny_tower.train()
+    torch.manual_seed(3)
+    chunked = gradients(tiny_tower, tokens, 3)
+    torch.manual_seed(3)  # the same chunks, kept in memory instead of computed again
+    tiny_tower.zero_grad(set_to_none=True)
+    order = tiny_tower.order(tokens)
+    features = torch.cat([tiny_tower.encode_rows(tokens.select(part)) for part in order.split(3)])
+    features = features[torch.argsort(order)]
+    (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+    for name, parameter in tiny_tower.named_parameters():
+        if parameter.grad is not None:
+            assert torch.equal(parameter.grad, chunked[name]), name
+
+
+def test_the_order_of_texts_only_orders_the_vectors(minilm, sentences):
+    there = minilm.encode(sentences, precision="fp32")
+    back = minilm.encode(sentences[::-1], precision="fp32").flip(0)
+    assert_close(there, back, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 256])
+def test_vectors_do_not_depend_on_the_batch_size(minilm, sentences, batch_size):
+    expected = minilm.encode(sentences, precision="fp32")
+    assert_close(minilm.encode(sentences, precision="fp32", batch_size=batch_size), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bf16_vectors_point_where_fp32_ones_do(minilm, sentences):
+    exact, rounded = minilm.encode(sentences, precision="fp32"), minilm.encode(sentences, precision="bf16")
+    assert (exact * rounded).sum(1).min() > 0.999
+    assert next(minilm.parameters()).dtype == torch.float32
+
+
+def test_encoding_leaves_training_mode_as_it_was(tiny_tower):
+    tiny_tower.train()
+    tiny_tower.encode(["a"])
+    assert tiny_tower.training
+    assert torch.equal(tiny_tower.encode(["a"]), tiny_tower.encode(["a"]))
+
+
+def test_no_texts_give_no_vectors(minilm):
+    assert minilm.encode([]).shape == (0, 384)
+
+
+def test_a_process_without_rows_gives_every_weight_a_gradient_of_zero(tiny_tower):
+    features = tiny_tower(tiny_tower.tokenizer([]))
+    assert features.shape == (0, 384)
+    features.sum().backward()
+    trained = {name: p.grad for name, p in tiny_tower.named_parameters() if "pooler" not in name}
+    assert all(grad is not None and not grad.any() for grad in trained.values())
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_saved_folders_give_equal_vectors_in_sentence_transformers_and_here(tmp_path, sentences, pooling):
+    tower = load_text_encoder(TextEncoderConfig(encoder_layers=3, pooling=pooling, max_tokens=24))
+    vectors = tower.encode(sentences, precision="fp32")
+    tower.save(tmp_path / "model")
+    theirs = torch.tensor(SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(sentences))
+    again = load_text_encoder(tmp_path / "model")
+    assert_close(theirs, vectors, rtol=1e-4, atol=1e-6)
+    assert torch.equal(again.encode(sentences, precision="fp32"), vectors)
+    assert again.fingerprint == tower.fingerprint
+    assert not list((tmp_path / "model").rglob("*.bin"))
+
+
+@pytest.mark.parametrize(("pooling", "layers"), [("first_last", (1, 3)), ("last_two", (2, 3))])
+def test_two_layer_poolings_are_the_mean_of_the_layers_they_name(sentences, pooling, layers):
+    tower = load_text_encoder(TextEncoderConfig(encoder_layers=3, pooling=pooling))
+    inputs = tower.tower.tokenizer(sentences[:1], return_tensors="pt")
+    model = tower.tower[0].auto_model
+    model.config._attn_implementation = "sdpa"
+    with torch.no_grad():
+        hidden = model(**inputs, output_hidden_states=True).hidden_states
+    model.config._attn_implementation = "likewise_packed"
+    mean = (hidden[layers[0]] + hidden[layers[1]]).mean(1)[0] / 2
+    assert_close(
+        tower.encode(sentences[:1], precision="fp32")[0],
+        torch.nn.functional.normalize(mean, dim=0),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_prompts_are_saved_and_used_by_role(tmp_path, sentences):
+    tower = load_text_encoder(TextEncoderConfig(encoder_layers=1, query_prompt="query: "))
+    plain, prompted = tower.encode(["dog"], precision="fp32"), tower.encode(["dog"], role="query", precision="fp32")
+    assert_close(prompted, tower.encode(["query: dog"], precision="fp32"))
+    assert not torch.allclose(plain, prompted, atol=1e-3)
+    tower.save(tmp_path / "model")
+    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(["dog"], prompt_name="query")
+    assert_close(torch.tensor(theirs), prompted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_plain_transformer_folder_is_pooled_by_its_mean(tmp_path, minilm, sentences):
+    minilm.tower[0].auto_model.save_pretrained(tmp_path / "plain")
+    minilm.tower.tokenizer.save_pretrained(tmp_path / "plain")
+    tower = load_text_encoder(tmp_path / "plain")
+    assert_close(
+        tower.encode(sentences, precision="fp32"), minilm.encode(sentences, precision="fp32"), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_kept_projector_is_part_of_the_saved_model(tmp_path, tiny_tower, sentences):
+    projector = torch.nn.Linear(384, 7)
+    served = tiny_tower.served(projector, torch.nn.Tanh())
+    with torch.no_grad():
+        features = tiny_tower.eval()(tiny_tower.tokenizer(sentences))
+        expected = torch.nn.functional.normalize(torch.tanh(projector(features)), dim=-1)
+    assert served.dim == 7
+    assert_close(served.encode(sentences, precision="fp32"), expected, rtol=1e-4, atol=1e-5)
+    served.save(tmp_path / "model")
+    theirs = torch.tensor(SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(sentences))
+    assert_close(theirs, expected, rtol=1e-4, atol=1e-5)
+    assert tiny_tower.dim == 384
+
+
+def test_the_fingerprint_changes_with_a_weight_a_prompt_and_a_length_limit(tiny_tower):
+    seen = {tiny_tower.fingerprint}
+    with torch.no_grad():
+        next(tiny_tower.parameters()).view(-1)[0] += 1e-3
+    seen.add(tiny_tower.fingerprint)
+    tiny_tower.tower.prompts["query"] = "q: "
+    seen.add(tiny_tower.fingerprint)
+    tiny_tower.tower.max_seq_length = 16
+    seen.add(tiny_tower.fingerprint)
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("all-MiniLM-L6-v3", "did you mean 'all-MiniLM-L6-v2'"),
+        ("/nowhere/at/all", "unknown model or folder"),
+        ("someone/has-no-such-model", "cannot load the model 'someone/has-no-such-model'"),
+    ],
+)
+def test_an_unknown_model_is_one_sentence(name, says):
+    with pytest.raises(InputError, match=says):
+        load_text_encoder(name)
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"is not a model folder: it has neither modules\.json nor config\.json"):
+        load_text_encoder(tmp_path)
+    (tmp_path / "file.txt").write_text("x")
+    with pytest.raises(InputError, match="is a file; a model is a folder"):
+        load_text_encoder(tmp_path / "file.txt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"encoder_layers": 7}, "keep 1 to 6"),
+        ({"encoder_layers": 0}, "keep 1 to 6"),
+        ({"max_tokens": 2}, "takes 3 to 512 tokens"),
+        ({"max_tokens": 513}, "takes 3 to 512 tokens"),
+        ({"pooling": "meen"}, "did you mean 'mean'"),
+    ],
+)
+def test_settings_that_do_not_fit_the_encoder_are_refused(settings, says):
+    with pytest.raises(InputError, match=says):
+        load_text_encoder(TextEncoderConfig(**settings))
+
+
+def test_one_string_is_not_a_list_of_texts(minilm):
+    with pytest.raises(TypeError, match="give a list of texts"):
+        minilm.encode("a text")
+    with pytest.raises(TypeError, match="input 1 is int"):
+        minilm.encode(["a", 3])
+
+
+def test_code_in_a_model_folder_is_not_run(tmp_path, minilm):
+    minilm.save(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config |= {"auto_map": {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}, "model_type": "evil"}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    marker = tmp_path / "ran"
+    (tmp_path / "model" / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    with pytest.raises(InputError, match="cannot load the model"):
+        load_text_encoder(tmp_path / "model")
+    assert not marker.exists()
+
+
+def test_without_dropout_training_and_evaluation_agree(sentences):
+    tower = load_text_encoder(TextEncoderConfig(encoder_layers=1, dropout=0.0))
+    tokens = tower.tokenizer(sentences)
+    assert torch.equal(tower.train()(tokens), tower.eval()(tokens))
