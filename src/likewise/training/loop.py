@@ -1,0 +1,336 @@
+"""The loop: batches in, steps taken, everything that changes saved, so that a killed run goes on to the bit."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from likewise import distributed
+from likewise.encoders.base import Encoder
+from likewise.encoders.precision import resolve_precision
+from likewise.errors import NotFiniteError, RunError
+from likewise.training.checkpoint import Checkpoints, random_state, read_state, set_random_state, write_state
+from likewise.training.config import TrainingConfig
+from likewise.training.log import CsvLog, Progress, TensorBoard
+from likewise.training.optim import adamw, learning_rate_schedule
+from likewise.training.step import StepOutput, Trainable
+from likewise.views.base import Batch
+
+__all__ = ["Interrupted", "Measure", "TrainingResult", "fit"]
+
+Measure = Callable[[], Mapping[str, float]]
+"""Measures the present model; the first figure decides which model is kept, higher is better."""
+
+BatchSource = Callable[[int], Iterable[tuple[float, Batch]]]
+"""``source(start)`` yields (epoch, batch of this process) from optimiser step ``start`` (from 0) on, without end."""
+
+
+class Interrupted(RunError):
+    """The run was asked to stop (Ctrl-C) and has written a checkpoint."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Args:
+        steps: Optimiser steps taken over all parts of the run.
+        seconds: Time spent in steps, over all parts of the run.
+        best_step: Step of the model that was kept, None where nothing was validated.
+        best: Figures of that model.
+    """
+
+    steps: int
+    seconds: float
+    best_step: int | None
+    best: Mapping[str, float]
+
+
+def fit(
+    method: nn.Module,
+    source: BatchSource,
+    config: TrainingConfig,
+    total_steps: int,
+    folder: Path,
+    *,
+    resume: bool = False,
+    validation: Measure | None = None,
+    show_progress: bool = True,
+) -> TrainingResult:
+    """Train ``method`` in place and leave metrics and checkpoints in ``folder``.
+
+    Args:
+        method: An ``nn.Module`` that is :class:`Trainable`; all of its state is in its ``state_dict``.
+        source: Where batches come from; see :data:`BatchSource`.
+        config: The shared settings.
+        total_steps: Optimiser steps of the whole run.
+        folder: ``metrics.csv``, ``validation.csv``, ``checkpoints/`` go here.
+        resume: Go on from the last checkpoint, if there is one; the result is that of a run that was never stopped.
+        validation: Called every ``eval_every`` steps and after the last one; the best model is put back at the end.
+        show_progress: Show progress on stderr (main process only).
+
+    Returns:
+        How it ended; ``method`` holds the weights that are to be kept.
+
+    Raises:
+        RunError: A loss term is not finite (names it), or nothing more can be written; the last good checkpoint stays.
+        Interrupted: Ctrl-C; a checkpoint of the step that was under way has been written.
+    """
+    run = _Run(method, config, total_steps, folder, validation)
+    with _stop_on_interrupt() as stop:
+        run.start(resume)
+        with Progress(total_steps, run.step, show_progress and distributed.rank() == 0) as progress:
+            for epoch, batch in _from(source, run.step, total_steps):
+                figures = run.advance(epoch, batch)
+                progress.step(run.step, figures)
+                if run.validates_now():
+                    progress.say(f"step {run.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in run.validate().items()))
+                stopping = distributed.any_process(stop.asked)
+                if stopping or run.step % config.checkpoint_every == 0 or run.step == total_steps:
+                    run.save()
+                if stopping and run.step < total_steps:
+                    raise Interrupted(
+                        f"stopped at step {run.step} of {total_steps}; a checkpoint is written. "
+                        "Repeat the command with --resume to go on."
+                    )
+    return run.finish()
+
+
+class _Run:
+    """The parts of one run that change, and how they are saved."""
+
+    def __init__(
+        self, method: nn.Module, config: TrainingConfig, total_steps: int, folder: Path, validation: Measure | None
+    ) -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=False)  # a second run in one process may differ in precision
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        low = resolve_precision(config.precision, device) == "bf16"
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if low else "no",
+            cpu=device == "cpu",
+            # A method may leave a part unused in some steps (hard negatives that no row of a batch brings).
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        self.config = config
+        self.total_steps = total_steps
+        self.folder = folder
+        self.validation = validation
+        self.method = method
+        for module in method.modules():
+            if isinstance(module, Encoder):
+                module.micro_batch = config.micro_batch
+        optimizer = adamw(method, config)
+        self.schedule = learning_rate_schedule(optimizer, config, total_steps)
+        self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
+        self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
+        self.step = 0
+        self.seconds = 0.0
+        self.best_step: int | None = None
+        self.best: dict[str, float] = {}
+
+    def start(self, resume: bool) -> None:
+        """Begin at the last checkpoint, or at step 0."""
+        done = self.checkpoints.steps() if resume else []
+        if done:
+            self._load(self.checkpoints.path(done[-1]))
+        else:
+            # Dropout differs between processes; everything else is seeded by row.
+            torch.manual_seed(self.config.seed * 1_000_003 + distributed.rank())
+        main = distributed.rank() == 0
+        if main:
+            self.checkpoints.discard()
+            self.metrics = CsvLog(self.folder / "metrics.csv", self.step)
+            self.validations = CsvLog(self.folder / "validation.csv", self.step)
+        self.tensorboard = TensorBoard(self.folder / "tensorboard", self.config.tensorboard and main, self.step)
+        self.wrapped.train()
+
+    def advance(self, epoch: float, batch: Batch) -> dict[str, float | int]:
+        """Take one optimiser step; returns its figures."""
+        began = time.perf_counter()
+        output = self._forward(batch.to(self.accelerator.device))
+        figures = self._checked(output)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(output.loss)
+        limit = self.config.clip_norm or math.inf
+        norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit))
+        if not math.isfinite(norm):
+            raise self._not_finite("the gradient")
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.optimizer.step()
+        self.schedule.step()
+        cast(Trainable, self.method).after_step()
+        self.step += 1
+        took = time.perf_counter() - began
+        self.seconds += took
+        rows = int(distributed.sum_over_processes(torch.tensor(len(batch))))
+        row: dict[str, float | int] = {
+            "step": self.step,
+            "epoch": round(epoch, 6),
+            **figures,
+            "lr": rate,
+            "grad_norm": norm,
+            "rows_per_s": rows / took,
+            "seconds": self.seconds,
+        }
+        if distributed.rank() == 0 and (self.step % self.config.log_every == 0 or self.step == self.total_steps):
+            self._written(lambda: self.metrics.write(row), "metrics.csv")
+            self.tensorboard.write(row, self.step)
+        return row
+
+    def _forward(self, batch: Batch) -> StepOutput:
+        try:
+            output: StepOutput = self.wrapped(batch)
+        except NotFiniteError as error:  # the engine was given something that is not finite, and says which row
+            raise self._not_finite(str(error).rstrip(".")) from error
+        return output
+
+    def _checked(self, output: StepOutput) -> dict[str, float]:
+        """Return loss, terms and metrics over all processes as numbers; stop where a term is not finite."""
+        named: dict[str, Tensor | float] = {"loss": output.loss, **output.terms, **output.metrics}
+        device = self.accelerator.device
+        scalars = [torch.as_tensor(value, device=device).detach().float().reshape(()) for value in named.values()]
+        values = torch.stack(scalars)
+        values = distributed.sum_over_processes(values) / distributed.world_size()
+        figures = dict(zip(named, values.tolist(), strict=True))
+        for name in output.terms:
+            if not math.isfinite(figures[name]):
+                raise self._not_finite(f"the loss term '{name}'")
+        return figures
+
+    def _not_finite(self, what: str) -> RunError:
+        done = self.checkpoints.steps()
+        kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
+        return RunError(
+            f"{what} is not finite at step {self.step + 1}; {kept}. "
+            "Lower --lr, raise --temperature, or train in --precision fp32, in a new --out."
+        )
+
+    def validates_now(self) -> bool:
+        """Whether this step is followed by a validation."""
+        every = self.config.eval_every
+        return self.validation is not None and (self.step == self.total_steps or (every > 0 and self.step % every == 0))
+
+    def validate(self) -> Mapping[str, float]:
+        """Measure, log, and keep the weights if they are the best so far."""
+        assert self.validation is not None  # noqa: S101 - validates_now said so
+        state = random_state()
+        figures = dict(self.validation())
+        set_random_state(state)  # measuring must not change what is trained
+        self.wrapped.train()
+        first = next(iter(figures))
+        if not self.best or figures[first] > self.best[first]:
+            self.best_step, self.best = self.step, figures
+            if distributed.rank() == 0:
+                self._written(lambda: self._publish_best(), "the best model so far")
+        if distributed.rank() == 0:
+            self._written(lambda: self.validations.write({"step": self.step, **figures}), "validation.csv")
+            self.tensorboard.write({f"validation/{name}": value for name, value in figures.items()}, self.step)
+        return figures
+
+    def _publish_best(self) -> None:
+        folder = self.folder / "best"
+        temporary = Checkpoints(folder, keep=1)
+        path = temporary.prepare(self.step)
+        write_state(path, self.method.state_dict(), "method")
+        temporary.publish(path, self.step)
+
+    def save(self) -> None:
+        """Write a checkpoint of everything that changes; each process adds its random state."""
+        self._written(self._save, "the checkpoint")
+
+    def _save(self) -> None:
+        main = distributed.rank() == 0
+        temporary = self.checkpoints.prepare(self.step) if main else None
+        states = distributed.gather_objects(random_state())
+        if temporary is not None:
+            scaler = self.accelerator.scaler
+            write_state(temporary, self.method.state_dict(), "method")
+            write_state(temporary, self.optimizer.state_dict(), "optimizer")
+            progress = {
+                "step": self.step,
+                "seconds": self.seconds,
+                "best_step": self.best_step,
+                "best": self.best,
+                "schedule": self.schedule.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else None,
+                "random": states,
+            }
+            write_state(temporary, progress, "progress")
+            self.checkpoints.publish(temporary, self.step)
+        distributed.barrier()
+
+    def _load(self, path: Path) -> None:
+        self.method.load_state_dict(read_state(path, "method"))
+        self.optimizer.load_state_dict(read_state(path, "optimizer"))
+        progress: dict[str, Any] = read_state(path, "progress")
+        self.schedule.load_state_dict(progress["schedule"])
+        if self.accelerator.scaler is not None and progress["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(progress["scaler"])
+        self.step, self.seconds = progress["step"], progress["seconds"]
+        self.best_step, self.best = progress["best_step"], progress["best"]
+        states = progress["random"]
+        if len(states) == distributed.world_size():
+            set_random_state(states[distributed.rank()])
+        else:  # another number of processes: only the order of rows is promised
+            torch.manual_seed((self.config.seed + self.step) * 1_000_003 + distributed.rank())
+
+    def _written(self, write: Callable[[], None], what: str) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise self.checkpoints.failure(error, what) from error
+
+    def finish(self) -> TrainingResult:
+        """Put the best weights back and close the logs."""
+        self.tensorboard.close()
+        if self.best_step is not None and self.best_step != self.step:
+            best = Checkpoints(self.folder / "best").path(self.best_step)
+            self.method.load_state_dict(read_state(best, "method"))
+        self.method.eval()
+        return TrainingResult(self.step, self.seconds, self.best_step, self.best)
+
+
+def _from(source: BatchSource, start: int, total_steps: int) -> Iterator[tuple[float, Batch]]:
+    if start < total_steps:
+        for number, item in enumerate(source(start), start=start + 1):
+            yield item
+            if number == total_steps:
+                return
+
+
+class _Stop:
+    asked = False
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[_Stop]:
+    """Let the first Ctrl-C finish the step and write a checkpoint; a second one stops at once."""
+    stop = _Stop()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not the main thread: the caller handles interrupts
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

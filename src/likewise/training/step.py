@@ -1,0 +1,44 @@
+"""What a method hands to the loop at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from likewise.views.base import Batch
+
+__all__ = ["StepOutput", "Trainable"]
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """The loss of one step, term by term.
+
+    Args:
+        terms: Scalar loss terms by name, weighted already; what is minimised is their sum.
+        metrics: Further figures to log: scalars without gradient.
+    """
+
+    terms: Mapping[str, Tensor]
+    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> Tensor:
+        """The sum of the terms, a scalar."""
+        return torch.stack([term.reshape(()) for term in self.terms.values()]).sum()
+
+
+class Trainable(Protocol):
+    """What the loop needs of a method; :class:`likewise.methods.base.Method` is one, and an ``nn.Module``."""
+
+    def __call__(self, batch: Batch) -> StepOutput:
+        """Compute the loss of one batch."""
+        ...
+
+    def after_step(self) -> None:
+        """Do what follows the optimiser's step: momentum, queues."""
+        ...
