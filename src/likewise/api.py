@@ -1,0 +1,216 @@
+"""Training by one call, the same from Python and from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from likewise import artefact, distributed
+from likewise.errors import InputError
+from likewise.methods import get_method
+from likewise.run_config import FREE_ON_RESUME, RunConfig
+from likewise.training import fit
+from likewise.training.checkpoint import Checkpoints, plain_disk_errors
+from likewise.training.folder import RESOLVED, hold_run_folder, read_settings, refuse_changes, write_settings
+from likewise.training.processes import start_processes
+
+if TYPE_CHECKING:
+    import datasets
+
+    from likewise.data import StreamedTable, Table
+    from likewise.encoders import TextEncoder
+    from likewise.methods.base import Method
+    from likewise.training.loop import Measure
+    from likewise.views import Batch
+
+__all__ = ["train", "train_run"]
+
+
+def train(
+    method: str,
+    data: str | Path | Sequence[Mapping[str, Any]] | datasets.Dataset,
+    *,
+    out: str | Path,
+    columns: Mapping[str, str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> TextEncoder:
+    """Train a method on your own data and return the model, which is also in ``out``.
+
+    Args:
+        method: Name of a method: "pairs", "simcse" (``likewise methods`` lists them).
+        data: A file, glob, folder, ``hf:OWNER/NAME`` or ``demo:NAME``; or rows in memory.
+        out: Folder of the run and of the model; new or empty unless ``resume``.
+        columns: Which column of the data is which of the method's: ``{"query": "question"}``.
+        resume: Go on with an interrupted run in ``out``; the result is that of one that was never interrupted.
+        progress: Show progress on stderr.
+        **settings: Any setting of the method or of training by name: ``temperature=0.1, steps=500, batch_size=128``.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        InputError: Something given cannot be used; the message says what to do.
+        RunError: The run cannot go on; the last good checkpoint stays.
+
+    Example:
+        >>> import tempfile
+        >>> rows = [{"text": f"sentence number {i}"} for i in range(8)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = train("simcse", rows, out=folder + "/run", steps=1, batch_size=4, progress=False)
+        >>> model.dim
+        384
+    """
+    values = dict(settings)
+    in_memory = not isinstance(data, str | Path)
+    values["data"] = "(rows in memory)" if in_memory else str(data)
+    if columns:
+        values["columns"] = tuple(f"{ours}={theirs}" for ours, theirs in columns.items())
+    config = RunConfig.resolve(method, values)
+    return train_run(config, Path(out), rows=data if in_memory else None, resume=resume, progress=progress)
+
+
+def train_run(
+    config: RunConfig, out: Path, *, rows: Any = None, resume: bool = False, progress: bool = True
+) -> TextEncoder:
+    """Train what a resolved configuration says; see :func:`train`.
+
+    Args:
+        config: The resolved settings.
+        out: Folder of the run.
+        rows: Rows in memory, instead of ``config.data.data``.
+        resume: Go on with an interrupted run.
+        progress: Show progress on stderr.
+    """
+    if not config.data.data and rows is None:
+        raise InputError("no data given; say what to train on with --data.")
+    start_processes()
+    main = distributed.rank() == 0
+    if main:
+        with hold_run_folder(out, resume):
+            return _train(config, out, rows, resume, progress)
+    return _train(config, out, rows, resume, progress)
+
+
+def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
+    if resume:
+        saved = read_settings(out / RESOLVED)
+        refuse_changes(saved, {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}, FREE_ON_RESUME)
+        if (out / artefact.ABOUT).exists():
+            return artefact.load(out)
+    kind = get_method(config.method)
+    _check_batch(config, kind)
+    table = _open_training_data(config, kind, rows, out)
+    tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
+    if resume:
+        refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
+    torch.manual_seed(config.training.seed)  # fresh weights are a function of the seed
+    method = kind.build(config.settings, config.encoder)
+    validation = _validation(config, method)
+    source, steps_per_epoch = _batches(config, method, table)
+    total = config.training.total_steps(steps_per_epoch)
+    if distributed.rank() == 0:
+        write_settings(out, tree)
+    result = fit(
+        method, source, config.training, total, out, resume=resume, validation=validation, show_progress=progress
+    )
+    embedder: TextEncoder = method.embedder()
+    if distributed.rank() == 0:
+        about = artefact.About(
+            method=config.method,
+            paper=str(kind.paper),
+            settings=config.as_tree(),
+            data={"name": table.name, "rows": _length(table), "fingerprint": table.fingerprint},
+            training={"steps": result.steps, "seconds": round(result.seconds, 1), "kept_step": result.best_step},
+            figures=result.best,
+        )
+        try:
+            with plain_disk_errors():
+                artefact.save(embedder, out, about)
+        except OSError as error:
+            raise Checkpoints(out / "checkpoints").failure(error, "the model") from error
+    distributed.barrier()
+    return embedder.eval()
+
+
+def _check_batch(config: RunConfig, kind: type[Method[Any]]) -> None:
+    size = config.training.batch_size
+    if size < kind.min_rows:
+        raise InputError(
+            f"batch_size is {size}; {config.method} tells a row from the others of its batch and needs at least "
+            f"{kind.min_rows}. Use --batch-size 32 or more."
+        )
+
+
+def _open_training_data(config: RunConfig, kind: type[Method[Any]], rows: Any, out: Path) -> Table | StreamedTable:
+    from likewise.data import open_table
+    from likewise.data.renaming import parse_renaming
+
+    def opened() -> Table | StreamedTable:
+        return open_table(
+            config.data.data if rows is None else rows,
+            columns=kind.columns_for(config.settings),
+            rename=parse_renaming(config.data.columns),
+            bad_rows=config.data.bad_rows,
+            rejected=out / "rejected.jsonl",
+            streaming=config.data.streaming,
+        )
+
+    if distributed.rank() == 0:  # the main process fills the cache, the others find it
+        table = opened()
+        distributed.barrier()
+        return table
+    distributed.barrier()
+    return opened()
+
+
+def _batches(config: RunConfig, method: Method[Any], table: Table | StreamedTable) -> tuple[Any, int | None]:
+    """Return where batches come from, and how many make one pass over the data."""
+    from likewise.sampling import BatchLoader, plan_batches
+
+    training = config.training
+    plan = plan_batches(
+        table,
+        training.batch_size,
+        seed=training.seed,
+        min_rows=max(method.min_rows, distributed.world_size()),
+        keep_apart=method.keep_apart,
+    )
+    steps_per_epoch = plan.steps_per_epoch
+
+    def source(start: int) -> Iterator[tuple[float, Batch]]:
+        loader = BatchLoader(
+            table,
+            method.views(),
+            plan,
+            workers=training.workers,
+            start=start,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
+        )
+        for step, batch in enumerate(loader, start=start + 1):
+            yield step / steps_per_epoch if steps_per_epoch else 0.0, batch
+
+    return source, steps_per_epoch
+
+
+def _validation(config: RunConfig, method: Method[Any]) -> Measure | None:
+    if config.data.eval_data is None:
+        return None
+    from likewise.data import open_retrieval
+    from likewise.evaluation import Validation
+
+    if (config.data.eval_task or method.validation) == "retrieval":
+        measure = Validation.retrieval(open_retrieval(config.data.eval_data))
+    else:
+        measure = Validation.similarity(config.data.eval_data)
+
+    return lambda: measure(method.embedder())
+
+
+def _length(table: Table | StreamedTable) -> int | None:
+    return len(table) if isinstance(table, Sized) else None

@@ -1,0 +1,156 @@
+"""The artefact: one folder that trains, is evaluated and serves.
+
+A text model's folder is a sentence-transformers folder (weights as safetensors, tokenizer, pooling) with two files
+more: ``likewise.json`` (method, resolved settings, data and model fingerprints, versions, measured figures) and the
+model card ``README.md``. ``likewise.json`` is written last: where it is, the folder is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from likewise.errors import InputError
+from likewise.versions import installed_versions
+
+if TYPE_CHECKING:
+    from likewise.encoders import Embedder, TextEncoder
+
+__all__ = ["ABOUT", "About", "load", "read_about", "save"]
+
+ABOUT = "likewise.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a trained model.
+
+    Args:
+        method: Name of the method that trained it.
+        paper: Where the method was published.
+        settings: The run's resolved settings, a nest of mappings.
+        data: Name, fingerprint and number of rows of the training data.
+        training: Steps, seconds, the step that was kept.
+        figures: Measured figures by name; what was measured is in the names.
+    """
+
+    method: str
+    paper: str
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def save(embedder: Embedder, folder: Path, about: About) -> None:
+    """Write a model into ``folder``, which may hold its run's logs and checkpoints already.
+
+    Everything is put together in a temporary folder and moved; ``likewise.json`` comes last.
+
+    Args:
+        embedder: What is kept.
+        folder: A new folder, or that of the run.
+        about: What is known of it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".model-writing"
+    shutil.rmtree(temporary, ignore_errors=True)
+    embedder.save(temporary)
+    (temporary / "README.md").write_text(_model_card(embedder, about), encoding="utf-8")
+    content = {
+        "format": _FORMAT,
+        "method": about.method,
+        "paper": about.paper,
+        "settings": about.settings,
+        "data": about.data,
+        "model": {"dim": embedder.dim, "fingerprint": embedder.fingerprint, "from": embedder.name},
+        "training": about.training,
+        "figures": about.figures,
+        "versions": installed_versions(),
+    }
+    (temporary / ABOUT).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    for path in sorted(temporary.iterdir(), key=lambda path: path.name == ABOUT):
+        target = folder / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.rename(target)
+    temporary.rmdir()
+
+
+def load(model: str | Path) -> TextEncoder:
+    """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
+
+    Args:
+        model: A folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub.
+
+    Returns:
+        The model, ready to ``encode``.
+
+    Raises:
+        InputError: It is no model, or a run that has not finished.
+
+    Example:
+        >>> model = load("all-MiniLM-L6-v2")
+        >>> model.encode(["a small house for a dog"]).shape
+        torch.Size([1, 384])
+    """
+    from likewise.encoders import load_text_encoder
+    from likewise.training.folder import RESOLVED
+
+    folder = Path(model)
+    if (folder / RESOLVED).exists() and not (folder / ABOUT).exists():
+        from likewise.training.checkpoint import Checkpoints
+
+        done = Checkpoints(folder / "checkpoints").steps()
+        reached = f"its last checkpoint is of step {done[-1]}" if done else "it has no checkpoint yet"
+        raise InputError(
+            f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
+        )
+    return load_text_encoder(str(model))
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """Return what ``likewise.json`` of a folder says, or None where there is none."""
+    path = folder / ABOUT
+    if not path.exists():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _model_card(embedder: Embedder, about: About) -> str:
+    figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in about.figures.items())
+    table = f"\n## Measured\n\n| figure | value |\n|---|---|\n{figures}\n" if figures else ""
+    training = ", ".join(f"{name} {value}" for name, value in about.training.items() if value is not None)
+    return f"""---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: [likewise, contrastive, {about.method}]
+---
+
+# {about.method} on {about.data.get("name", "own data")}
+
+Trained with likewise by the method `{about.method}`: {about.paper}.
+
+- starts from: `{embedder.name}`
+- embeddings: {embedder.dim} numbers, unit norm, compared by cosine
+- data: {about.data.get("name")} ({about.data.get("rows")} rows, fingerprint `{about.data.get("fingerprint")}`)
+- training: {training}
+- all settings: `run.yaml`; course of the training: `metrics.csv`
+{table}
+## Use
+
+```python
+import likewise
+
+model = likewise.load("this/folder")
+embeddings = model.encode(["a text", "another"])
+```
+
+or `SentenceTransformer("this/folder").encode([...])`: the vectors are the same.
+"""

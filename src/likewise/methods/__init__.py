@@ -1,0 +1,43 @@
+"""The public list of methods; each is loaded when it is first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from likewise.errors import unknown
+
+__all__ = ["METHODS", "MethodEntry", "get_method"]
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """Where a method is, and what it is for in half a line."""
+
+    where: str
+    summary: str
+
+
+METHODS = {
+    "pairs": MethodEntry(
+        "likewise.methods.retrieval.pairs:Pairs", "Find the text that answers: in-batch softmax over given pairs"
+    ),
+    "simcse": MethodEntry(
+        "likewise.methods.text.simcse:SimCSE", "Sentence embeddings from bare sentences, or from entailment pairs"
+    ),
+}
+"""Every method by name."""
+
+
+def get_method(name: str) -> type[Any]:
+    """Return the class of a method.
+
+    Raises:
+        InputError: No method has this name; the nearest is offered.
+    """
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    module, _, cls = METHODS[name].where.partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), cls)
+    return found

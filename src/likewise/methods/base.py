@@ -1,0 +1,171 @@
+"""The seam that every method is written against: columns, views, a training step, and what is kept."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
+
+from torch import nn
+
+from likewise.data.columns import Column
+from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
+from likewise.training.step import StepOutput
+from likewise.views import Batch, Views
+
+__all__ = ["Method", "Paper", "Setting", "StepOutput", "TextMethod", "settings_of"]
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method was published."""
+
+    title: str
+    venue: str
+    arxiv: str | None = None
+
+    def __str__(self) -> str:
+        where = f", arXiv {self.arxiv}" if self.arxiv else ""
+        return f"{self.title} ({self.venue}{where})"
+
+
+class Method(nn.Module, ABC, Generic[ConfigT]):
+    """One published system: how rows become views, what is minimised, and what is kept.
+
+    A subclass names its frozen ``Config`` dataclass in brackets, ``class SimCSE(TextMethod[Config])``, and has no
+    loop, no files and no devices inside. All of its state is in ``state_dict()``.
+
+    Class attributes:
+        paper: Where it was published.
+        columns: What a row must bring, and may bring.
+        min_rows: Fewest rows of a batch for which the loss means something.
+        keep_apart: Columns whose equal values must not share a batch (their rows would be false negatives).
+        training_defaults: Shared training settings for which the paper has values of its own.
+        encoder_defaults: Encoder settings for which the paper has values of its own.
+        validation: Evaluation task that ``--eval-data`` is read for.
+        products: What a user does with the trained thing, by name.
+    """
+
+    paper: ClassVar[Paper]
+    columns: ClassVar[tuple[Column, ...]]
+    min_rows: ClassVar[int] = 2
+    keep_apart: ClassVar[tuple[str, ...]] = ()
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    encoder_defaults: ClassVar[Mapping[str, Any]] = {}
+    validation: ClassVar[str] = "similarity"
+    products: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+
+    config_type: ClassVar[type]
+    encoder_config_type: ClassVar[type]
+
+    def __init__(self, config: ConfigT) -> None:
+        super().__init__()
+        self.config = config
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Find the configuration that a subclass names in brackets."""
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if dataclasses.is_dataclass(argument) and isinstance(argument, type):
+                    cls.config_type = argument
+
+    @classmethod
+    @abstractmethod
+    def build(cls, config: ConfigT, encoder_config: Any) -> Method[ConfigT]:
+        """Build the method on the tower that ``encoder_config`` (of ``encoder_config_type``) describes."""
+
+    @classmethod
+    def columns_for(cls, config: ConfigT) -> tuple[Column, ...]:
+        """Return the columns under these settings; the class's own unless a setting changes them."""
+        return cls.columns
+
+    @abstractmethod
+    def views(self) -> Views:
+        """Return how a row becomes model inputs; picklable, for the loader's workers."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch) -> StepOutput:
+        """Compute the named loss terms of one batch."""
+
+    @abstractmethod
+    def embedder(self) -> Embedder:
+        """Return what is kept after training; it shares the weights, so it can be asked for at any step."""
+
+    def after_step(self) -> None:
+        """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
+
+    def forward(self, batch: Batch) -> StepOutput:
+        """Compute one step; ``forward`` so that data-parallel wrappers see it."""
+        return self.training_step(batch)
+
+
+class TextMethod(Method[ConfigT]):
+    """A method on one text tower, ``self.encoder``."""
+
+    encoder_config_type = TextEncoderConfig
+
+    def __init__(self, config: ConfigT, encoder: TextEncoder) -> None:
+        super().__init__(config)
+        self.encoder = encoder
+
+    @classmethod
+    def build(cls, config: ConfigT, encoder_config: TextEncoderConfig) -> TextMethod[ConfigT]:
+        """Load the tower and build the method on it."""
+        return cls(config, load_text_encoder(encoder_config))
+
+    def embedder(self) -> TextEncoder:
+        """Keep the tower alone, with unit vectors."""
+        return self.encoder.served()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a configuration, for the command line and the docs.
+
+    Args:
+        name: Name of the field.
+        annotation: Its type.
+        default: What holds where it is not given.
+        help: What it does, with unit and range: the string below the field.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    help: str
+
+
+@cache
+def settings_of(config_type: type) -> tuple[Setting, ...]:
+    """Return the fields of a configuration with the strings that document them.
+
+    Raises:
+        TypeError: A field has no default or no string below it.
+    """
+    hints = get_type_hints(config_type)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(config_type)))
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    helps = {
+        node.target.id: " ".join(str(below.value.value).split())
+        for node, below in pairwise(body)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
+    found = []
+    for field in dataclasses.fields(config_type):
+        if field.name not in helps or field.default is dataclasses.MISSING:
+            raise TypeError(f"{config_type.__qualname__}.{field.name} needs a default and a string that documents it.")
+        found.append(Setting(field.name, hints[field.name], field.default, helps[field.name]))
+    return tuple(found)

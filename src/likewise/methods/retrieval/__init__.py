@@ -1,0 +1,1 @@
+"""Methods that learn which document answers which query."""

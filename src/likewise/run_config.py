@@ -1,0 +1,150 @@
+"""Every setting of a run in one tree, from flat names (command line, keyword arguments) and back to a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from likewise.errors import InputError, unknown
+from likewise.methods import get_method
+from likewise.methods.base import Method, Setting, settings_of
+from likewise.training import TrainingConfig
+
+__all__ = ["FREE_ON_RESUME", "DataConfig", "RunConfig"]
+
+FREE_ON_RESUME = frozenset({"workers", "checkpoint_every", "keep_checkpoints", "tensorboard"})
+"""Settings that may differ when a run goes on: they change no number of it."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a run reads."""
+
+    data: str = ""
+    """A file (txt, jsonl, csv, tsv, parquet; compressed too), a glob, a folder, hf:OWNER/NAME, or demo:NAME."""
+    columns: tuple[str, ...] = ()
+    """OURS=THEIRS pairs: which column of the file is which of the method's, as query=question."""
+    bad_rows: Literal["error", "skip"] = "error"
+    """error stops at a row that cannot be used and names it; skip counts such rows and writes rejected.jsonl."""
+    streaming: bool = False
+    """Read rows as they are needed, for data that does not fit on the disk; needs --steps."""
+    eval_data: str | None = None
+    """Data to validate on while training, read as the evaluation task needs it; the best model is kept."""
+    eval_task: Literal["retrieval", "similarity"] | None = None
+    """Task for --eval-data; the method's own where not given."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The resolved settings of one run."""
+
+    method: str
+    data: DataConfig
+    encoder: Any
+    settings: Any
+    training: TrainingConfig
+
+    @classmethod
+    def resolve(cls, method: str, values: Mapping[str, Any]) -> RunConfig:
+        """Build the tree from flat values; what is not given is the method's own default.
+
+        Args:
+            method: Name of a method.
+            values: Settings by name, of any of the groups.
+
+        Raises:
+            InputError: An unknown method or setting (the nearest is named), or a value of the wrong type or range.
+        """
+        kind = get_method(method)
+        groups = cls.groups(kind)
+        homes = {field.name: group for group, config in groups.items() for field in dataclasses.fields(config)}
+        for name in values:
+            if name not in homes:
+                raise unknown(f"setting of {method}", name, homes)
+        defaults: dict[str, Mapping[str, Any]] = {
+            "training": kind.training_defaults,
+            "encoder": kind.encoder_defaults,
+        }
+        built = {
+            group: _build(
+                config,
+                {**defaults.get(group, {}), **{k: v for k, v in values.items() if homes[k] == group}},
+            )
+            for group, config in groups.items()
+        }
+        return cls(method, **built)
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> RunConfig:
+        """Build from what :meth:`as_tree` gave, as saved in a run's ``run.yaml``."""
+        method = tree.get("method")
+        if not isinstance(method, str):
+            raise InputError("the settings name no method; give the run.yaml of a run.")
+        groups = cls.groups(get_method(method))
+        flat: dict[str, Any] = {}
+        for group, values in tree.items():
+            if group in groups and isinstance(values, Mapping):
+                flat |= values
+            elif group not in ("method", "data_fingerprint"):
+                raise unknown("group of settings", group, groups)
+        return cls.resolve(method, flat)
+
+    @staticmethod
+    def groups(kind: type[Method[Any]]) -> dict[str, type]:
+        """Return the dataclasses whose fields are the settings of a method, by group."""
+        return {
+            "data": DataConfig,
+            "encoder": kind.encoder_config_type,
+            "settings": kind.config_type,
+            "training": TrainingConfig,
+        }
+
+    @classmethod
+    def options(cls, method: str) -> dict[str, list[Setting]]:
+        """Return every setting of a method by group, with the defaults that hold for it."""
+        kind = get_method(method)
+        own = {**kind.training_defaults, **kind.encoder_defaults}
+        return {
+            group: [
+                dataclasses.replace(setting, default=own.get(setting.name, setting.default))
+                if group in ("training", "encoder")
+                else setting
+                for setting in settings_of(config)
+            ]
+            for group, config in cls.groups(kind).items()
+        }
+
+    def as_tree(self) -> dict[str, Any]:
+        """Return the settings as nested plain values, ready for YAML."""
+        tree: dict[str, Any] = {"method": self.method}
+        for group in ("data", "encoder", "settings", "training"):
+            tree[group] = {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in dataclasses.asdict(getattr(self, group)).items()
+            }
+        return tree
+
+    def flat(self) -> dict[str, Any]:
+        """Return the settings of all groups by name, as :meth:`resolve` takes them."""
+        return {
+            field.name: getattr(getattr(self, group), field.name)
+            for group in ("data", "encoder", "settings", "training")
+            for field in dataclasses.fields(getattr(self, group))
+        }
+
+
+def _build(config: type, values: Mapping[str, Any]) -> Any:
+    """Build a configuration dataclass, checking the types of its values."""
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(config).validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise cause from None
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{name} is {first['input']!r}: {first['msg'].lower()}.") from error

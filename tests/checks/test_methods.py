@@ -1,0 +1,175 @@
+"""What every method promises, over every method of the public list."""
+
+import copy
+import csv
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+import likewise
+from likewise.data import Text
+from likewise.errors import InputError
+from likewise.methods import METHODS, get_method
+from likewise.methods.base import Method, settings_of
+from likewise.run_config import RunConfig
+from likewise.training import StepOutput
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = {"encoder_layers": 1, "max_tokens": 24, "batch_size": 4, "precision": "fp32", "warmup": 0.0, "lr": 1e-3}
+
+pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
+
+
+def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, object]]:
+    """Rows with the columns that a method needs, and perhaps those that it may have."""
+    things = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
+    made = []
+    for i in range(count):
+        row = {}
+        for column in get_method(name).columns:
+            if column.required or optional:
+                assert column.kind is Text
+                row[column.name] = f"{column.name} about a {things[i % 12]} {'that is long ' * (i % 3)}{i}"
+        made.append(row)
+    return made
+
+
+def build(name: str, **settings) -> tuple[Method, RunConfig]:
+    config = RunConfig.resolve(name, {"data": "rows", **SMALL, **settings})
+    torch.manual_seed(config.training.seed)
+    return get_method(name).build(config.settings, config.encoder), config
+
+
+def batch_of(method: Method, name: str, count: int = 6):
+    import numpy as np
+
+    views = method.views()
+    random = np.random.default_rng(0)
+    return views.collate([views(row, random) for row in rows(name, count)], list(range(count)))
+
+
+def losses(out: Path) -> list[float]:
+    with (out / "metrics.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_it_builds_from_its_defaults_and_its_settings_are_documented(name):
+    kind = get_method(name)
+    config = RunConfig.resolve(name, {})
+    assert config.settings == kind.config_type()
+    assert all(setting.help.endswith(".") for setting in settings_of(kind.config_type))
+    assert str(kind.paper)
+    assert METHODS[name].summary[0].isupper()
+    assert isinstance(kind.build(config.settings, config.encoder), Method)
+
+
+def test_no_setting_of_it_hides_a_shared_one(name):
+    groups = RunConfig.groups(get_method(name))
+    names = [setting.name for config in groups.values() for setting in settings_of(config)]
+    assert len(names) == len(set(names))
+
+
+def test_its_settings_survive_a_round_trip(name):
+    config = RunConfig.resolve(name, {"data": "x.txt", "columns": ("text=a",), "seed": 3})
+    assert RunConfig.from_tree(config.as_tree()) == config
+
+
+def test_a_step_gives_named_finite_terms_and_every_weight_in_use_a_gradient(name):
+    method, _ = build(name)
+    output = method(batch_of(method, name))
+    assert isinstance(output, StepOutput)
+    assert output.terms
+    assert all(term.ndim == 0 and torch.isfinite(term) for term in output.terms.values())
+    output.loss.backward()
+    missing = [key for key, p in method.named_parameters() if p.grad is None and "pooler" not in key]
+    assert not missing
+
+
+def test_it_lowers_its_loss(name, tmp_path):
+    likewise.train(name, rows(name, 24), out=tmp_path / "run", steps=30, progress=False, **SMALL)
+    course = losses(tmp_path / "run")
+    assert sum(course[-5:]) < 0.8 * sum(course[:5])
+
+
+def test_it_is_deterministic_from_the_seed(name, tmp_path):
+    for run, seed in (("a", 1), ("b", 1), ("c", 2)):
+        likewise.train(name, rows(name), out=tmp_path / run, steps=4, seed=seed, progress=False, **SMALL)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert losses(tmp_path / "a") != losses(tmp_path / "c")
+
+
+def test_all_that_changes_is_in_its_state(name):
+    method, _ = build(name)
+    other, _ = build(name, seed=5)
+    other.load_state_dict(method.state_dict())
+    batch = batch_of(method, name)
+    for one in (method, other):
+        one.train()
+        torch.manual_seed(0)
+        output = one(batch)
+        output.loss.backward()
+        with torch.no_grad():
+            for parameter in one.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.1 * parameter.grad
+        one.after_step()
+    assert method.state_dict().keys() == other.state_dict().keys()
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in method.state_dict().items())
+
+
+def test_it_can_be_copied_and_its_views_go_to_workers(name):
+    method, _ = build(name)
+    copied = copy.deepcopy(method).eval()
+    method.eval()
+    batch = batch_of(method, name)
+    assert torch.equal(method(batch).loss, copied(batch).loss)
+    views = pickle.loads(pickle.dumps(method.views()))
+    row = rows(name, 1)[0]
+    import numpy as np
+
+    assert views(row, np.random.default_rng(0)) == method.views()(row, np.random.default_rng(0))
+
+
+def test_the_number_of_workers_changes_nothing(name, tmp_path):
+    for workers in (0, 2):
+        likewise.train(name, rows(name), out=tmp_path / str(workers), steps=4, workers=workers, progress=False, **SMALL)
+    assert losses(tmp_path / "0") == losses(tmp_path / "2")
+
+
+def test_what_is_kept_embeds_the_same_every_time_and_after_loading(name, tmp_path):
+    model = likewise.train(name, rows(name), out=tmp_path / "run", steps=2, progress=False, **SMALL)
+    texts = ["a dog", "a river that is long", "a dog"]
+    vectors = model.encode(texts, precision="fp32")
+    assert torch.equal(vectors, model.encode(texts, precision="fp32"))
+    loaded = likewise.load(tmp_path / "run")
+    assert torch.allclose(loaded.encode(texts, precision="fp32"), vectors, rtol=1e-4, atol=1e-5)
+    assert loaded.fingerprint == model.fingerprint
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(3))
+
+
+def test_it_trains_on_the_columns_it_may_have_too(name, tmp_path):
+    settings = {"supervised": True} if name == "simcse" else {}
+    data = rows(name, optional=True)
+    likewise.train(name, data, out=tmp_path / "run", steps=2, progress=False, **SMALL, **settings)
+    assert len(losses(tmp_path / "run")) == 2
+
+
+def test_a_bad_row_is_named(name, tmp_path):
+    column = next(c.name for c in get_method(name).columns if c.required)
+    data = rows(name)
+    data[3][column] = "   "
+    with pytest.raises(InputError, match=rf"rows\[3\]: column '{column}' is empty"):
+        likewise.train(name, data, out=tmp_path / "run", progress=False, **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_row_at_a_time_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match="batch_size is 1"):
+        likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **{**SMALL, "batch_size": 1})
+
+
+def test_it_has_a_page_and_an_example(name):
+    assert (REPOSITORY / "docs" / "methods" / f"{name}.md").exists()
+    assert list((REPOSITORY / "examples").rglob(f"{name}.py"))

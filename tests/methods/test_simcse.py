@@ -1,0 +1,145 @@
+"""The checks of the paper's specification, on the method as it trains."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from likewise.methods.text.simcse import Config, SimCSE
+from likewise.views import Batch
+from methods.table_encoder import TableEncoder, texts
+
+FIRST = [[1.0, 0.0], [0.0, 1.0]]
+SECOND = [[1.0, 0.0], [0.6, 0.8]]
+THIRD = [[0.0, 1.0], [1.0, 0.0]]
+
+
+def supervised(first, second, third=None, **config) -> tuple[SimCSE, Batch]:
+    size = len(first)
+    method = SimCSE(Config(supervised=True, head=False, **config), TableEncoder(first + second + (third or [])))
+    inputs = {"text": texts(*range(size)), "positive": texts(*range(size, 2 * size))}
+    if third is not None:
+        inputs["negative"] = texts(*range(2 * size, 3 * size))
+    return method, Batch(inputs, torch.arange(size) + 40)
+
+
+def loss(method, batch) -> float:
+    return method(batch).loss.item()
+
+
+def test_two_pairs_worked_out_by_hand():
+    assert loss(*supervised(FIRST, SECOND, temperature=0.5)) == pytest.approx(0.27750070, abs=1e-8)
+    assert loss(*supervised(FIRST, SECOND, temperature=0.05)) == pytest.approx(1.67759454e-4, rel=1e-6)
+
+
+def test_hard_negatives_worked_out_by_hand():
+    assert loss(*supervised(FIRST, SECOND, THIRD, temperature=0.5)) == pytest.approx(1.00639704, abs=1e-8)
+
+
+def test_a_weight_on_the_rows_own_hard_negative_worked_out_by_hand():
+    weighed = supervised(FIRST, SECOND, THIRD, temperature=0.5, hard_negative_log_weight=math.log(2))
+    assert loss(*weighed) == pytest.approx(1.06561582, abs=1e-8)
+
+
+def test_a_weight_of_one_changes_nothing():
+    tiny = supervised(FIRST, SECOND, THIRD, temperature=0.5, hard_negative_log_weight=1e-300)
+    assert loss(*tiny) == pytest.approx(loss(*supervised(FIRST, SECOND, THIRD, temperature=0.5)), abs=1e-15)
+
+
+def test_equal_embeddings_lose_the_logarithm_of_the_number_of_candidates():
+    same = [[0.6, 0.8]] * 64
+    assert loss(*supervised(same, same)) == pytest.approx(math.log(64), abs=1e-8)
+    assert loss(*supervised(same, same, same)) == pytest.approx(math.log(128), abs=1e-8)
+
+
+def test_one_row_alone_loses_nothing_and_learns_nothing():
+    method, batch = supervised(FIRST[:1], SECOND[1:])
+    output = method(batch)
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx(0, abs=1e-12)
+    assert not method.encoder.table.grad.any()
+
+
+def test_lengths_do_not_matter_and_the_gradient_is_across_each_vector():
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(size=(2, 5, 3)).tolist()
+    method, batch = supervised(first, second, temperature=0.3)
+    method(batch).loss.backward()
+    scaled, _ = supervised((np.array(first) * 7).tolist(), (np.array(second) * 0.2).tolist(), temperature=0.3)
+    assert loss(scaled, batch) == pytest.approx(loss(method, batch), rel=1e-9)
+    along = (method.encoder.table.grad * method.encoder.table).sum(1)
+    assert_close(along, torch.zeros_like(along), atol=1e-12, rtol=0)
+
+
+def test_one_direction_only():
+    forward, backward = supervised(FIRST, SECOND, temperature=0.5), supervised(SECOND, FIRST, temperature=0.5)
+    assert loss(*forward) != pytest.approx(loss(*backward), abs=1e-3)
+
+
+def test_rows_equal_a_plain_loop():
+    generator = np.random.default_rng(1)
+    first, second, third = generator.normal(size=(3, 6, 4))
+    temperature, weight = 0.2, 0.7
+    total = 0.0
+
+    def cosine(a, b):
+        return sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+    for i in range(6):
+        logits = [cosine(first[i], second[j]) / temperature for j in range(6)]
+        hard = [cosine(first[i], third[j]) / temperature + (weight if i == j else 0) for j in range(6)]
+        total += -logits[i] + math.log(sum(math.exp(s) for s in logits + hard))
+    method, batch = supervised(
+        first.tolist(), second.tolist(), third.tolist(), temperature=temperature, hard_negative_log_weight=weight
+    )
+    assert loss(method, batch) == pytest.approx(total / 6, rel=1e-9)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    generator = np.random.default_rng(2)
+    first, second, third = generator.normal(size=(3, 4, 3)).tolist()
+    method, batch = supervised(first, second, third, temperature=0.4, hard_negative_log_weight=0.5)
+
+    def of_table(table):
+        return torch.func.functional_call(method, {"encoder.table": table}, (batch,)).loss
+
+    assert torch.autograd.gradcheck(of_table, (method.encoder.table.detach().clone().requires_grad_(),))
+
+
+def test_without_dropout_both_views_of_a_sentence_are_the_same_vector(tiny_tower, sentences):
+    method = SimCSE(Config(head=False, temperature=0.05), tiny_tower).eval()
+    views = method.encoder(method.encoder.tokenizer(sentences).repeat(2))
+    first, second = views.chunk(2)
+    assert torch.equal(first, second)
+    method.train()
+    first, second = method.encoder(method.encoder.tokenizer(sentences).repeat(2)).chunk(2)
+    assert not torch.equal(first, second)
+
+
+def test_every_row_draws_its_own_dropout_mask(tiny_tower):
+    tiny_tower.train()
+    features = tiny_tower(tiny_tower.tokenizer(["the same sentence"]).repeat(4))
+    assert len({tuple(row.tolist()) for row in features}) == 4
+
+
+def test_the_head_is_dropped_without_labels_and_kept_with_them(tiny_tower, sentences):
+    dropped = SimCSE(Config(), tiny_tower).eval().embedder()
+    assert_close(dropped.encode(sentences), tiny_tower.encode(sentences))
+    method = SimCSE(Config(supervised=True), tiny_tower).eval()
+    kept = method.embedder()
+    with torch.no_grad():
+        expected = torch.nn.functional.normalize(method.head(tiny_tower(tiny_tower.tokenizer(sentences))), dim=-1)
+    assert_close(kept.encode(sentences, precision="fp32"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_columns_follow_the_supervision():
+    assert [c.name for c in SimCSE.columns_for(Config())] == ["text"]
+    columns = SimCSE.columns_for(Config(supervised=True))
+    assert [(c.name, c.required) for c in columns] == [("text", True), ("positive", True), ("negative", False)]
+
+
+def test_a_temperature_of_zero_is_refused():
+    with pytest.raises(ValueError, match="temperature"):
+        SimCSE(Config(temperature=0.0), TableEncoder(FIRST))

@@ -1,0 +1,135 @@
+"""Real processes, killed without warning, go on to the bit."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from likewise.training.checkpoint import Checkpoints
+from likewise.training.log import TIMING
+
+STEPS = 12
+
+
+def command(out: Path, data: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "likewise", "train", "pairs", "--data", str(data), "--out", str(out),
+        "--encoder-layers", "1", "--steps", str(STEPS), "--batch-size", "6", "--checkpoint-every", "2", "--json",
+        "--learn-temperature", "--micro-batch", "4", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    rows = [{"query": f"what is number {i}", "positive": f"it is {i * i} {'and more ' * (i % 4)}"} for i in range(25)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def finish(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False, env=environment())
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> Path:
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    done = finish(command(out, data))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def log(out: Path) -> list[dict[str, str]]:
+    with (out / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in TIMING} for row in csv.DictReader(file)]
+
+
+def assert_same_run(out: Path, whole: Path) -> None:
+    ours, theirs = load_file(out / "model.safetensors"), load_file(whole / "model.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert log(out) == log(whole)
+    assert [row["step"] for row in log(out)] == [str(step) for step in range(1, STEPS + 1)]
+
+
+@pytest.mark.parametrize("after_step", [0, 5])
+def test_a_run_killed_at_any_step_goes_on_to_the_bit(data, whole, tmp_path, after_step):
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(out, data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    deadline = time.monotonic() + 120
+    metrics = out / "metrics.csv"
+    wanted = out / "run.yaml" if after_step == 0 else metrics
+    while time.monotonic() < deadline and process.poll() is None:
+        if wanted.exists() and (after_step == 0 or len(metrics.read_text().splitlines()) > after_step):
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    done = finish(command(out, data, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert_same_run(out, whole)
+
+
+def test_ctrl_c_writes_a_checkpoint_of_the_step_under_way_and_says_how_to_go_on(data, whole, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(out, data, "--checkpoint-every", "1000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(),
+    )  # fmt: skip
+    while not (out / "metrics.csv").exists() and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "a checkpoint is written. Repeat the command with --resume" in stderr
+    assert "Traceback" not in stderr
+    (step,) = Checkpoints(out / "checkpoints").steps()
+    assert 1 <= step < STEPS
+    done = finish(command(out, data, "--checkpoint-every", "1000", "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert_same_run(out, whole)
+
+
+def test_changed_settings_and_changed_data_are_refused_by_name(data, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(out, data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    while not (out / "run.yaml").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    refused = finish(command(out, data, "--resume", "--lr", "0.5", "--temperature", "0.2"))
+    assert refused.returncode == 1
+    assert "lr was 2e-05 and is now 0.5" in refused.stderr
+    assert "temperature was 0.05 and is now 0.2" in refused.stderr
+    other = tmp_path / "pairs.jsonl"
+    other.write_text(data.read_text() + "\n" + json.dumps({"query": "new", "positive": "row"}))
+    original = data.read_text()
+    try:
+        data.write_text(other.read_text())
+        refused = finish(command(out, data, "--resume"))
+    finally:
+        data.write_text(original)
+    assert refused.returncode == 1
+    assert "data_fingerprint was" in refused.stderr
+
+
+def test_a_finished_run_is_left_as_it_is(data, whole):
+    before = (whole / "model.safetensors").stat().st_mtime_ns
+    done = finish(command(whole, data, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["training"]["steps"] == STEPS
+    assert (whole / "model.safetensors").stat().st_mtime_ns == before
