@@ -1,0 +1,120 @@
+"""Bootstrap intervals: what the value would have been on other items of the same kind.
+
+Items are drawn with replacement, as many as there are; drawn items are kept as counts, so a replicate of a mean is one
+product and a replicate of a correlation needs no sorting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from likewise.evaluation.result import Interval
+
+__all__ = ["LEVEL", "correlation_replicates", "interval", "mean_replicates"]
+
+LEVEL = 0.95
+"""Share of the replicates inside an interval."""
+
+_CELLS = 2_000_000
+"""Counts held at a time."""
+
+Floats = NDArray[np.float64]
+
+
+def _draws(num_items: int, replicates: int, seed: tuple[int, ...]) -> Iterator[Floats]:
+    """Yield how often each item was drawn, ``[some replicates, num_items]``."""
+    random = np.random.default_rng(seed)
+    at_a_time = max(1, _CELLS // num_items)
+    for start in range(0, replicates, at_a_time):
+        number = min(at_a_time, replicates - start)
+        counts = np.empty((number, num_items))
+        for row in counts:
+            row[:] = np.bincount(random.integers(0, num_items, num_items), minlength=num_items)
+        yield counts
+
+
+def mean_replicates(values: Floats, replicates: int, *seed: int) -> Floats:
+    """Return bootstrap replicates of the mean of each column.
+
+    Args:
+        values: ``[items, metrics]``.
+        replicates: How many, >= 1.
+        seed: Seed of the draws; all columns share them.
+
+    Returns:
+        ``[replicates, metrics]``.
+    """
+    return np.concatenate([counts @ values / len(values) for counts in _draws(len(values), replicates, seed)])
+
+
+def correlation_replicates(x: Floats, y: Floats, replicates: int, *seed: int) -> Floats:
+    """Return bootstrap replicates of the Spearman and the Pearson correlation, exactly as if each were computed anew.
+
+    Args:
+        x: ``[items]``.
+        y: ``[items]``.
+        replicates: How many, >= 1.
+        seed: Seed of the draws.
+
+    Returns:
+        ``[replicates, 2]``: Spearman, Pearson; NaN where all drawn values of a side are equal.
+    """
+    x_ranks, y_ranks = _Ranks(x), _Ranks(y)
+    x_values, y_values = x - x.mean(), y - y.mean()
+    parts = []
+    for counts in _draws(len(x), replicates, seed):
+        spearman = _correlation(counts, x_ranks(counts), y_ranks(counts))
+        parts.append(np.stack([spearman, _correlation(counts, x_values, y_values)], axis=1))
+    return np.concatenate(parts)
+
+
+class _Ranks:
+    """Mean ranks of values that are drawn several times each, without sorting again: ties are grouped once."""
+
+    def __init__(self, values: Floats) -> None:
+        self.order = np.argsort(values, kind="stable")
+        in_order = values[self.order]
+        self.first = np.flatnonzero(np.r_[True, in_order[1:] != in_order[:-1]])  # where a group of ties begins
+        self.group = np.unique(values, return_inverse=True)[1]
+
+    def __call__(self, counts: Floats) -> Floats:
+        drawn = np.add.reduceat(counts[:, self.order], self.first, axis=1)
+        ranks = np.cumsum(drawn, axis=1) - (drawn - 1) / 2
+        centred: Floats = ranks[:, self.group] - (counts.shape[1] + 1) / 2
+        return centred
+
+
+def _correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Return Pearson's correlation; ``x`` and ``y`` are ``[items]`` or have a row a replicate."""
+    number = counts.shape[1]
+
+    def mean(values: Floats) -> Floats:
+        found: Floats = (counts * values).sum(axis=1) / number if values.ndim == 2 else counts @ values / number
+        return found
+
+    x_mean, y_mean = mean(x), mean(y)
+    covariance = mean(x * y) - x_mean * y_mean
+    x_variance, y_variance = mean(x * x) - x_mean**2, mean(y * y) - y_mean**2
+    # A difference of two sums: below this it is rounding, and all drawn values of the side are as good as equal.
+    undefined = (x_variance <= 1e-12 * np.max(x * x)) | (y_variance <= 1e-12 * np.max(y * y))
+    scale = np.sqrt(np.where(undefined, 1.0, x_variance * y_variance))
+    return np.where(undefined, np.nan, np.clip(covariance / scale, -1.0, 1.0))
+
+
+def interval(replicates: Floats) -> Interval:
+    """Return the central 95 % of the replicates of one metric; undefined ones are left out, and all undefined is NaN.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13 (percentile interval).
+
+    Example:
+        >>> [round(end, 6) for end in interval(np.arange(1001.0))]
+        [25.0, 975.0]
+    """
+    defined = replicates[np.isfinite(replicates)]
+    if not len(defined):
+        return (np.nan, np.nan)
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return (float(low), float(high))

@@ -1,0 +1,197 @@
+"""Similarity: does the cosine of two texts rise with the similarity that people gave them?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import normalize
+
+from likewise.data import Column, Number, Table, Text, open_table
+from likewise.data.sources import find_files
+from likewise.errors import InputError
+from likewise.evaluation.bootstrap import LEVEL, correlation_replicates, interval
+from likewise.evaluation.result import Result
+
+if TYPE_CHECKING:
+    from likewise.encoders import Embedder
+
+__all__ = ["SIMILARITY_COLUMNS", "similarity"]
+
+SIMILARITY_COLUMNS = (
+    Column("score", Number, help="how alike people found the two, on any scale; higher is more alike"),
+    Column("sentence1", Text, help="one side"),
+    Column("sentence2", Text, help="the other side"),
+)
+"""What a row must bring."""
+
+METRICS = ("spearman", "pearson")
+
+Floats = NDArray[np.float64]
+Rows = Sequence[Mapping[str, Any]]
+Source = Table | str | Path | Rows
+"""A table, what ``open_table`` opens, or rows."""
+
+
+def similarity(
+    embedder: Embedder,
+    data: Source | Mapping[str, Source],
+    *,
+    rename: Mapping[str, str] | None = None,
+    batch_size: int = 256,
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Result:
+    """Correlate the cosine of pairs of texts with the similarity that people gave them.
+
+    Args:
+        embedder: Encodes both sides, with no role: neither is a query.
+        data: Rows with ``score``, ``sentence1`` and ``sentence2``: a table (``open_table`` with
+            ``columns=SIMILARITY_COLUMNS``), rows, a file, or several sets: a mapping from name to set, a folder, or a
+            pattern that matches several files.
+        rename: The file's name of a column by ours, where they differ: ``{"score": "label"}``.
+        batch_size: Texts encoded at a time.
+        precision: How texts are encoded: "auto", "bf16" or "fp32".
+        bootstrap: Replicates for the 95 % intervals over pairs; 0: no intervals.
+        seed: Seed of the replicates.
+        progress: Show progress on stderr while encoding.
+
+    Returns:
+        ``spearman`` (rank correlation, the one to quote) and ``pearson``, in [-1, 1]; papers print them times 100.
+        With several sets each is in ``parts``, computed on all of its rows together (the "all" setting of the field),
+        and the metrics are the means over the sets, whatever their sizes.
+
+    Raises:
+        InputError: A set has fewer than 3 pairs, all scores (or all cosines) are equal, a row is bad, or a vector is
+            zero or not finite.
+
+    Source: Gao et al. 2021, SimCSE, arXiv 2104.08821, appendix B: "all" against other settings, and why Spearman.
+    """
+    sets = _sets(data, rename)
+    settings = {"precision": precision, "bootstrap": bootstrap, "level": LEVEL, "seed": seed}
+    fingerprint = embedder.fingerprint  # a digest of all weights: once
+    parts: dict[str, Result] = {}
+    replicates = []
+    for number, (name, table) in enumerate(sets.items()):
+        gold, first, second = _columns(name, table)
+        cosines = _cosines(embedder, name, first, second, batch_size, precision, progress)
+        metrics = _correlations(name, gold, cosines)
+        drawn = correlation_replicates(gold, cosines, bootstrap, seed, number) if bootstrap else None
+        if drawn is not None:
+            replicates.append(drawn)
+        parts[name] = Result(
+            task="similarity",
+            metrics=metrics,
+            num_items=len(gold),
+            items="pairs",
+            data=name,
+            data_fingerprint=table.fingerprint,
+            model=embedder.name,
+            model_fingerprint=fingerprint,
+            settings=settings,
+            intervals={} if drawn is None else {one: interval(drawn[:, i]) for i, one in enumerate(METRICS)},
+        )
+    return next(iter(parts.values())) if len(parts) == 1 else _mean(parts, replicates)
+
+
+def _mean(parts: Mapping[str, Result], replicates: Sequence[Floats]) -> Result:
+    """Return the mean over sets; a replicate of it is the mean of one replicate a set."""
+    some = next(iter(parts.values()))
+    drawn = np.mean(replicates, axis=0) if replicates else None
+    digest = hashlib.sha256("".join(f"{name} {part.data_fingerprint} " for name, part in parts.items()).encode())
+    return Result(
+        task="similarity",
+        metrics={one: float(np.mean([part.metrics[one] for part in parts.values()])) for one in METRICS},
+        num_items=len(parts),
+        items="files",
+        data=", ".join(parts),
+        data_fingerprint=digest.hexdigest(),
+        model=some.model,
+        model_fingerprint=some.model_fingerprint,
+        settings=some.settings,
+        intervals={} if drawn is None else {one: interval(drawn[:, i]) for i, one in enumerate(METRICS)},
+        parts=parts,
+    )
+
+
+def _sets(data: Source | Mapping[str, Source], rename: Mapping[str, str] | None) -> dict[str, Table]:
+    """Open what was given, one table a set."""
+    if isinstance(data, Mapping):
+        if not data:
+            raise InputError("no similarity set was given; give at least one.")
+        return {name: _table(one, rename) for name, one in data.items()}
+    if isinstance(data, str | Path) and not str(data).startswith(("hf:", "demo:")):
+        return {file.name: _table(file.path, rename) for file in find_files(data)}
+    table = _table(data, rename)
+    return {table.name: table}
+
+
+def _table(source: Source, rename: Mapping[str, str] | None) -> Table:
+    if isinstance(source, Table):
+        return source
+    return open_table(source, columns=SIMILARITY_COLUMNS, rename=rename)
+
+
+def _columns(name: str, table: Table) -> tuple[Floats, list[str], list[str]]:
+    absent = [column.name for column in SIMILARITY_COLUMNS if column.name not in table.column_names]
+    if absent:
+        raise InputError(
+            f"{name} has no column '{absent[0]}'; a similarity set has score, sentence1 and sentence2. Open it with "
+            "these columns, renamed where the file has other names."
+        )
+    gold: Floats = np.asarray(table.column("score").to_numpy(), dtype=np.float64)
+    if len(gold) < 3:
+        raise InputError(f"{name} has {len(gold)} pairs; a correlation needs at least 3. Give more rows.")
+    return gold, table.column("sentence1").to_pylist(), table.column("sentence2").to_pylist()
+
+
+def _cosines(
+    embedder: Embedder,
+    name: str,
+    first: list[str],
+    second: list[str],
+    batch_size: int,
+    precision: str,
+    progress: bool,
+) -> Floats:
+    """Return the cosine of each pair; a text that occurs several times is encoded once."""
+    places = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
+    embeddings = embedder.encode(list(places), batch_size=batch_size, precision=precision, progress=progress)
+    embeddings = embeddings.double()
+    bad = (~torch.isfinite(embeddings).all(dim=1) | ~embeddings.any(dim=1)).nonzero()
+    if len(bad):
+        raise InputError(
+            f"{name}: the vector of {list(places)[int(bad[0])]!r} is zero or not finite ({len(bad)} of {len(places)} "
+            "are); a model that gives finite vectors with a direction is needed. Look at its training curve."
+        )
+    embeddings = normalize(embeddings, dim=1)
+    left = embeddings[torch.tensor([places[text] for text in first])]
+    right = embeddings[torch.tensor([places[text] for text in second])]
+    cosines: Floats = (left * right).sum(dim=1).numpy()
+    return cosines
+
+
+def _correlations(name: str, gold: Floats, cosines: Floats) -> dict[str, float]:
+    from scipy import stats  # half a second to import
+
+    if np.all(gold == gold[0]):
+        raise InputError(
+            f"{name}: all {len(gold)} scores are equal ({gold[0]:g}); a correlation needs scores that differ. Check "
+            "the column 'score'."
+        )
+    if np.ptp(cosines) < 1e-6:  # what float32 vectors tell apart
+        raise InputError(
+            f"{name}: the model gives every pair the same cosine ({cosines[0]:.4f}), so there is no correlation; its "
+            "space has collapsed. Look at its geometry."
+        )
+    return {
+        "spearman": float(stats.spearmanr(gold, cosines).statistic),
+        "pearson": float(stats.pearsonr(gold, cosines).statistic),
+    }

@@ -1,0 +1,85 @@
+"""The effective rank against numpy's singular values and its own limits."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from likewise import geometry
+
+
+def random_rows(rows: int, dim: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000), st.booleans())
+def test_singular_values_are_those_of_numpy(rows, dim, seed, center):
+    x = random_rows(rows, dim, seed)
+    matrix = x.numpy() - (x.numpy().mean(axis=0) if center else 0.0)
+    expected = np.linalg.svd(matrix, compute_uv=False)
+    got = geometry.singular_values(x, center=center).numpy()
+    assert got.shape == (min(rows, dim),)
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=2e-7 * max(1.0, float(np.abs(x.numpy()).max()) * rows))
+
+
+@given(st.integers(2, 30), st.integers(2, 8), st.integers(0, 10_000))
+def test_effective_rank_is_the_exponential_of_the_entropy(rows, dim, seed):
+    x = random_rows(rows, dim, seed)
+    values = np.linalg.svd(x.numpy(), compute_uv=False).tolist()
+    shares = [value / sum(values) for value in values]
+    expected = math.exp(-sum(p * math.log(p) for p in shares if p > 0))
+    assert geometry.effective_rank(x) == pytest.approx(expected, rel=1e-6)
+
+
+def test_hand_numbers():
+    # singular values 3 and 1: shares 3/4 and 1/4
+    expected = math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+    assert geometry.effective_rank(torch.tensor([[3.0, 0.0], [0.0, 1.0]])) == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 7])
+def test_equal_orthogonal_directions_count_as_many_as_they_are(rank):
+    x = torch.eye(16)[:rank].repeat(5, 1)
+    assert geometry.effective_rank(x) == pytest.approx(rank, rel=1e-6)
+
+
+def test_dead_dimensions_and_constant_rows_show():
+    x = random_rows(400, 32)
+    healthy = geometry.effective_rank(x)
+    assert healthy > 31
+    broken = x.clone()
+    broken[:, 8:] = 0
+    assert 7.5 < geometry.effective_rank(broken) <= 8
+    assert geometry.effective_rank(torch.ones(400, 32)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_common_direction_counts_only_without_centring():
+    x = random_rows(500, 16) + 100
+    assert geometry.effective_rank(x) < 3
+    assert geometry.effective_rank(x, center=True) > 15
+
+
+def test_scale_order_and_rotation_do_not_matter():
+    x = random_rows(60, 6)
+    rotation = torch.linalg.qr(random_rows(6, 6, 1)).Q
+    expected = geometry.effective_rank(x)
+    assert geometry.effective_rank((x * 1e-20)[torch.randperm(60)] @ rotation) == pytest.approx(expected, rel=1e-9)
+    assert geometry.effective_rank((x * 1e30).float()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_more_rows_than_a_chunk_give_the_same():
+    x = random_rows(9000, 4)
+    expected = np.linalg.svd(x.numpy(), compute_uv=False)
+    np.testing.assert_allclose(geometry.singular_values(x).numpy(), expected, rtol=1e-9)
+
+
+def test_no_variation_is_said():
+    with pytest.raises(ValueError, match="all 3 vectors are zero"):
+        geometry.effective_rank(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match=r"all 5 vectors are equal.*same for every input"):
+        geometry.effective_rank(torch.full((5, 4), 0.1), center=True)
+    with pytest.raises(ValueError, match="effective_rank: row 1 holds"):
+        geometry.effective_rank(torch.tensor([[1.0], [torch.inf]]))
