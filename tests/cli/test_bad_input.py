@@ -99,6 +99,14 @@ def test_bad_rows_are_skipped_only_when_asked_and_written_down(likewise, tmp_pat
     assert "empty" in rejected["reason"]
 
 
+def test_evaluation_says_the_same_of_bad_rows_and_skips_them_when_asked(likewise, tmp_path):
+    rows = ["score\tsentence1\tsentence2", "5\ta dog\ta dog", "0\ta dog\ta price", "3\ta cat\ta dog", "x\ta\tb"]
+    (tmp_path / "sts.tsv").write_text("\n".join(rows))
+    words = ("evaluate", "all-MiniLM-L6-v2", "--task", "similarity", "--data", "sts.tsv")
+    refused(likewise(*words), "sts.tsv", "row 4", "--bad-rows skip")
+    assert likewise(*words, "--bad-rows", "skip", "--json").json["num_items"] == 3
+
+
 def test_what_is_there_is_not_written_over(likewise, pairs_file, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")

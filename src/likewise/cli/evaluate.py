@@ -28,6 +28,9 @@ def evaluate(
     ],
     data: Data,
     columns: Columns = None,
+    bad_rows: Annotated[
+        Literal["error", "skip"], typer.Option(help="error stops at a row that cannot be used; skip leaves it out.")
+    ] = "error",
     split: Annotated[str, typer.Option(help="Which judgments of a BEIR folder: qrels/SPLIT.tsv.")] = "test",
     metric: Annotated[
         list[str] | None, typer.Option(help="Retrieval metric such as ndcg@10 (repeat for more); the usual ones else.")
@@ -47,7 +50,7 @@ def evaluate(
     if task == "retrieval":
         result = retrieval(
             likewise.load(model),
-            open_retrieval(data, split=split, rename=parse_renaming(columns)),
+            open_retrieval(data, split=split, rename=parse_renaming(columns), bad_rows=bad_rows),
             metrics=metric or DEFAULT_METRICS,
             batch_size=batch_size,
             precision=precision,
@@ -60,6 +63,7 @@ def evaluate(
             likewise.load(model),
             data,
             rename=parse_renaming(columns),
+            bad_rows=bad_rows,
             batch_size=batch_size,
             precision=precision,
             bootstrap=bootstrap,

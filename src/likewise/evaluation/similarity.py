@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ def similarity(
     data: Source | Mapping[str, Source],
     *,
     rename: Mapping[str, str] | None = None,
+    bad_rows: Literal["error", "skip"] = "error",
     batch_size: int = 256,
     precision: str = "auto",
     bootstrap: int = 1000,
@@ -57,6 +58,7 @@ def similarity(
             ``columns=SIMILARITY_COLUMNS``), rows, a file, or several sets: a mapping from name to set, a folder, or a
             pattern that matches several files.
         rename: The file's name of a column by ours, where they differ: ``{"score": "label"}``.
+        bad_rows: "error" refuses the first row that cannot be used; "skip" leaves such rows out.
         batch_size: Texts encoded at a time.
         precision: How texts are encoded: "auto", "bf16" or "fp32".
         bootstrap: Replicates for the 95 % intervals over pairs; 0: no intervals.
@@ -74,7 +76,7 @@ def similarity(
 
     Source: Gao et al. 2021, SimCSE, arXiv 2104.08821, appendix B: "all" against other settings, and why Spearman.
     """
-    sets = _sets(data, rename)
+    sets = _sets(data, rename, bad_rows)
     settings = {"precision": precision, "bootstrap": bootstrap, "level": LEVEL, "seed": seed}
     fingerprint = embedder.fingerprint  # a digest of all weights: once
     parts: dict[str, Result] = {}
@@ -121,22 +123,24 @@ def _mean(parts: Mapping[str, Result], replicates: Sequence[Floats]) -> Result:
     )
 
 
-def _sets(data: Source | Mapping[str, Source], rename: Mapping[str, str] | None) -> dict[str, Table]:
+def _sets(
+    data: Source | Mapping[str, Source], rename: Mapping[str, str] | None, bad_rows: Literal["error", "skip"]
+) -> dict[str, Table]:
     """Open what was given, one table a set."""
     if isinstance(data, Mapping):
         if not data:
             raise InputError("no similarity set was given; give at least one.")
-        return {name: _table(one, rename) for name, one in data.items()}
+        return {name: _table(one, rename, bad_rows) for name, one in data.items()}
     if isinstance(data, str | Path) and not str(data).startswith(("hf:", "demo:")):
-        return {file.name: _table(file.path, rename) for file in find_files(data)}
-    table = _table(data, rename)
+        return {file.name: _table(file.path, rename, bad_rows) for file in find_files(data)}
+    table = _table(data, rename, bad_rows)
     return {table.name: table}
 
 
-def _table(source: Source, rename: Mapping[str, str] | None) -> Table:
+def _table(source: Source, rename: Mapping[str, str] | None, bad_rows: Literal["error", "skip"]) -> Table:
     if isinstance(source, Table):
         return source
-    return open_table(source, columns=SIMILARITY_COLUMNS, rename=rename)
+    return open_table(source, columns=SIMILARITY_COLUMNS, rename=rename, bad_rows=bad_rows)
 
 
 def _columns(name: str, table: Table) -> tuple[Floats, list[str], list[str]]:

@@ -50,7 +50,7 @@ class TrainingConfig:
     log_every: int = 1
     """Steps between rows of metrics.csv, >= 1."""
     tensorboard: bool = False
-    """Also write TensorBoard files (needs the extra likewise[tensorboard])."""
+    """Also write TensorBoard files; needs the package tensorboard."""
 
     def __post_init__(self) -> None:
         """Check the ranges.

@@ -1,0 +1,54 @@
+"""Memory is that of the rows and of a fixed number of tiles: measured, in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+MEASURE = """
+import json, resource, sys, torch
+from likewise.pairwise import logsumexp, topk
+torch.set_num_threads(1)
+
+def peak_mb():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+def run(num_rows):
+    query = torch.randn(num_rows, 8).requires_grad_()
+    key = torch.randn(num_rows, 8).requires_grad_()
+    rows, columns = logsumexp(query, key, over="both", scale=0.1)
+    (rows.sum() + columns.sum()).backward()
+
+def run_with_function(num_rows):
+    query = torch.randn(num_rows, 8).requires_grad_()
+    mod = lambda score, row, column: score.masked_fill(row.index == column.index, 0.0)
+    logsumexp(query, query, scale=0.1, score_mod=mod).sum().backward()
+
+def run_topk(num_rows):
+    x = torch.randn(num_rows, 8)
+    topk(x, x, 10)
+
+function = {"plain": run, "function": run_with_function, "topk": run_topk}[sys.argv[1]]
+function(64)  # what a first call sets up
+before = peak_mb()
+function(int(sys.argv[2]))
+print(json.dumps(peak_mb() - before))
+"""
+
+
+def peak_mb(kind: str, num_rows: int) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, kind, str(num_rows)], capture_output=True, text=True, check=True, timeout=300
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
+@pytest.mark.parametrize(("kind", "allowed_mb"), [("plain", 160), ("function", 40), ("topk", 60)])
+def test_memory_is_flat_beyond_a_tile(kind, allowed_mb):
+    """All pairs of the larger problem take 1 GB a copy; its rows and gradients 3 MB."""
+    small, large = peak_mb(kind, 8_000), peak_mb(kind, 16_000)
+    assert large < allowed_mb
+    assert large - small < 10
