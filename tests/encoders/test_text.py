@@ -2,11 +2,13 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from torch.testing import assert_close
 
 from likewise.encoders import TextEncoderConfig, load_text_encoder
-from likewise.encoders.packing import packed_attention
+from likewise.encoders.packing import Run, packed_attention, runs_of
 from likewise.encoders.pretrained import Pooling
 from likewise.errors import InputError
 
@@ -37,28 +39,45 @@ def test_texts_end_to_end_give_what_the_padded_pass_gives(minilm, sentences):
     assert_close(packed, padded, rtol=1e-4, atol=1e-5)
 
 
-def test_packed_attention_equals_a_plain_loop_over_texts():
+LENGTHS = [[3, 3, 4], [1], [2, 2, 2], [1, 5, 6, 6, 7, 20]]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_packed_attention_equals_a_plain_loop_over_texts(lengths, causal):
     generator = torch.Generator().manual_seed(0)
-    groups = [(2, 3), (1, 4)]
-    query, key, value = (torch.randn(1, 2, 10, 5, generator=generator, dtype=torch.float64) for _ in range(3))
-    output, _ = packed_attention(torch.nn.Module(), query, key, value, None, length_groups=groups, is_causal=False)
+    total = sum(lengths)
+    query, key, value = (torch.randn(1, 2, total, 5, generator=generator, dtype=torch.float64) for _ in range(3))
+    runs = runs_of(torch.tensor(lengths))
+    output, _ = packed_attention(torch.nn.Module(), query, key, value, None, runs=runs, is_causal=causal)
+    assert output.shape == (1, total, 2, 5)
     start = 0
-    for length in (3, 3, 4):
+    for length in lengths:
         for head in range(2):
             for i in range(start, start + length):
-                scores = [float(query[0, head, i] @ key[0, head, j]) / 5**0.5 for j in range(start, start + length)]
+                seen = range(start, i + 1 if causal else start + length)
+                scores = [float(query[0, head, i] @ key[0, head, j]) / 5**0.5 for j in seen]
                 weights = torch.softmax(torch.tensor(scores, dtype=torch.float64), 0)
-                assert_close(output[0, i, head], weights @ value[0, head, start : start + length])
+                assert_close(output[0, i, head], weights @ value[0, head, list(seen)])
         start += length
 
 
-def test_causal_packed_attention_sees_only_what_is_before():
-    query, key = torch.randn(1, 1, 4, 3), torch.randn(1, 1, 4, 3)
-    value = torch.eye(4)[None, None]
-    output, _ = packed_attention(torch.nn.Module(), query, key, value, None, length_groups=[(2, 2)], is_causal=True)
-    assert_close(output[0, 0, 0], torch.eye(4)[0])  # the first token sees itself alone
-    assert_close(output[0, 2, 0], torch.eye(4)[2])
-    assert output[0, 3, 0, :2].abs().sum() == 0
+def test_the_gradient_of_packed_attention_is_that_of_finite_differences():
+    runs = runs_of(torch.tensor([2, 3, 3, 5]))
+    inputs = [torch.randn(1, 1, 13, 2, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    assert torch.autograd.gradcheck(
+        lambda q, k, v: packed_attention(torch.nn.Module(), q, k, v, None, runs=runs)[0], inputs
+    )
+
+
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=30).map(sorted))
+def test_runs_cover_every_token_once_and_pad_little(lengths):
+    runs = runs_of(torch.tensor(lengths))
+    assert [run.start for run in runs] == [0, *(run.stop for run in runs[:-1])]
+    assert runs[-1].stop == sum(lengths)
+    assert sum(run.texts for run in runs) == len(lengths)
+    assert all(run.texts * run.tokens <= 4 / 3 * (run.stop - run.start) for run in runs)
+    assert all(isinstance(run, Run) and (run.place is None) == (run.mask is None) for run in runs)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 8, 100])

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from likewise.methods.retrieval.pairs import Config, Pairs
-from likewise.views import Batch, text_id
+from likewise.sampling import text_key
+from likewise.views import Batch
 from methods.table_encoder import TableEncoder, texts
 
 
@@ -26,7 +27,7 @@ def made(query, positive, negative=(), ids=None, **config):
     method = Pairs(Config(**config), TableEncoder([*query, *positive, *negative]))
     size = len(query)
     names = ids or [f"text {i}" for i in range(size + len(negative))]
-    numbers = torch.tensor([text_id(name) for name in names])
+    numbers = torch.tensor([text_key(name) for name in names])
     inputs = {
         "query": texts(*range(size)),
         "positive": texts(*range(size, 2 * size)),
@@ -114,7 +115,7 @@ def test_views_take_one_or_several_negatives_or_none(tiny_tower):
     random = np.random.default_rng(0)
     batch = views.collate([views(row, random) for row in rows], [4, 5, 6])
     assert (len(batch["query"]), len(batch["positive"]), len(batch["negative"])) == (3, 3, 3)
-    assert batch["negative_id"].tolist() == [text_id("c"), text_id("d"), text_id("g")]
+    assert batch["negative_id"].tolist() == [text_key("c"), text_key("d"), text_key("g")]
     assert "negative" not in views.collate([views(rows[2], random)], [6])
 
 

@@ -1,34 +1,78 @@
-"""Attention over texts laid end to end, so that no layer of a transformer ever sees padding.
+"""Attention over texts laid end to end, so that no other layer of a transformer ever sees padding.
 
 The linear layers, norms and activations of a transformer act on each token alone: they take all ``T`` tokens of a
-batch as one row ``[1, T, H]``. Only attention has to know where a text ends; texts of equal length are neighbours
-(the caller sorts), so each group of ``n`` texts of ``L`` tokens is one dense attention over ``[n, heads, L, d]``
-without a mask. The result is what the padded pass gives, up to rounding, at the cost of the real tokens alone.
+batch as one row ``[1, T, H]``. Only attention has to know where a text ends. Texts come sorted by length, so a run of
+texts of nearly equal length is one dense attention over ``[n, heads, L, d]``, padded inside the run where lengths
+differ and nowhere else. The result is what the padded pass gives, up to rounding, at the cost of the real tokens.
 """
 
 from __future__ import annotations
 
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["PACKED_ATTENTION", "length_groups", "register_packed_attention"]
+__all__ = ["PACKED_ATTENTION", "Run", "register_packed_attention", "runs_of"]
 
 PACKED_ATTENTION = "likewise_packed"
 """Name under which the attention is known to transformers."""
 
+SLACK = 4 / 3
+"""Longest text of a run over its shortest: fewer runs are fewer kernels, more slack is more padding."""
 
-def length_groups(lengths: Tensor) -> list[tuple[int, int]]:
-    """Return ``(texts, tokens)`` of each run of equal lengths.
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring texts that attend as one batch.
+
+    Args:
+        start: First of their tokens.
+        stop: Behind the last of their tokens.
+        texts: How many there are, ``n``.
+        tokens: Tokens of the longest, ``L``.
+        place: Where each token stands in the padded ``[n * L]``, int64; None where all are equally long.
+        mask: Which places hold a token, bool ``[n, 1, 1, L]``; None likewise.
+    """
+
+    start: int
+    stop: int
+    texts: int
+    tokens: int
+    place: Tensor | None = None
+    mask: Tensor | None = None
+
+
+def runs_of(lengths: Tensor) -> list[Run]:
+    """Cut texts that are sorted by length into runs.
+
+    Args:
+        lengths: Tokens of each text, int64 ``[B]``, ascending.
 
     Example:
-        >>> length_groups(torch.tensor([2, 2, 5]))
-        [(2, 2), (1, 5)]
+        >>> [(run.texts, run.tokens, run.place is None) for run in runs_of(torch.tensor([2, 2, 7, 8, 8]))]
+        [(2, 2, True), (3, 8, False)]
     """
-    return [(len(list(run)), length) for length, run in groupby(lengths.tolist())]
+    listed = lengths.tolist()
+    runs = []
+    first = start = 0
+    for number in range(1, len(listed) + 1):
+        if number < len(listed) and listed[number] <= SLACK * listed[first]:
+            continue
+        stop = start + sum(listed[first:number])
+        runs.append(_run(start, stop, lengths[first:number]))
+        first, start = number, stop
+    return runs
+
+
+def _run(start: int, stop: int, lengths: Tensor) -> Run:
+    texts, longest = len(lengths), int(lengths[-1])
+    if int(lengths[0]) == longest:
+        return Run(start, stop, texts, longest)
+    filled = torch.arange(longest, device=lengths.device) < lengths[:, None]  # [n, L]
+    return Run(start, stop, texts, longest, filled.flatten().nonzero()[:, 0], filled[:, None, None, :])
 
 
 def packed_attention(
@@ -38,7 +82,7 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    length_groups: list[tuple[int, int]],
+    runs: list[Run],
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
@@ -48,11 +92,11 @@ def packed_attention(
 
     Args:
         module: The attention layer; its ``is_causal`` holds where the argument is None.
-        query: ``[1, heads, T, d]``, texts end to end, equal lengths next to each other.
+        query: ``[1, heads, T, d]``, texts end to end.
         key: ``[1, key heads, T, d]``.
         value: ``[1, key heads, T, d]``.
-        attention_mask: Not used: there is no padding to hide.
-        length_groups: ``(texts, tokens)`` of each run of equal lengths, in the order of the tokens.
+        attention_mask: Not used: there is no padding outside the runs.
+        runs: The texts, in the order of the tokens.
         dropout: Probability with which an attention weight is dropped.
         scaling: Multiplier of the scores; None: ``d ** -0.5``.
         is_causal: Whether a token sees only itself and what is before it.
@@ -63,19 +107,33 @@ def packed_attention(
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     grouped = query.shape[1] != key.shape[1]
     outputs = []
-    start = 0
-    for texts, tokens in length_groups:
-        stop = start + texts * tokens
-        parts = (
-            tensor[0, :, start:stop].unflatten(1, (texts, tokens)).transpose(0, 1) for tensor in (query, key, value)
-        )
-        q, k, v = parts  # each [texts, heads, tokens, d]
+    for run in runs:
+        q, k, v = (_batched(tensor[0, :, run.start : run.stop].transpose(0, 1), run) for tensor in (query, key, value))
+        mask = run.mask
+        if mask is not None and causal:
+            mask = mask & torch.ones(run.tokens, run.tokens, dtype=torch.bool, device=mask.device).tril()
         attended = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, scale=scaling, is_causal=causal and tokens > 1, enable_gqa=grouped
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            dropout_p=dropout,
+            scale=scaling,
+            is_causal=causal and mask is None and run.tokens > 1,
+            enable_gqa=grouped,
         )
-        outputs.append(attended.transpose(1, 2).flatten(0, 1))  # [texts * tokens, heads, d]
-        start = stop
+        flat = attended.transpose(1, 2).flatten(0, 1)  # [n * L, heads, d]
+        outputs.append(flat if run.place is None else flat[run.place])
     return torch.cat(outputs)[None] if outputs else query.transpose(1, 2), None
+
+
+def _batched(tokens: Tensor, run: Run) -> Tensor:
+    """Bring the tokens of a run ``[tokens, heads, d]`` into the form of a batch ``[n, heads, L, d]``."""
+    if run.place is not None:
+        padded = tokens.new_zeros(run.texts * run.tokens, *tokens.shape[1:])
+        tokens = padded.index_copy(0, run.place, tokens)
+    batched: Tensor = tokens.unflatten(0, (run.texts, run.tokens))
+    return batched.transpose(1, 2)
 
 
 def register_packed_attention() -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
 from likewise.encoders.embedder import Role
-from likewise.encoders.packing import PACKED_ATTENTION, length_groups, register_packed_attention
+from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
@@ -202,7 +202,7 @@ class TextEncoder(Encoder):
                 "input_ids": tokens.ids[None],
                 "position_ids": tokens.positions()[None] + (self.position_offset or 0),
                 "cu_seq_lens_q": F.pad(torch.cumsum(tokens.lengths, 0), (1, 0)),
-                "length_groups": length_groups(tokens.lengths),
+                "runs": runs_of(tokens.lengths),
             }
         else:
             pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0

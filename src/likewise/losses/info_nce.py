@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["InfoNCE", "info_nce"]
 
-_SMALL = 2**16
-"""Up to so many pairs the plain loss is computed whole by PyTorch's softmax, which starts up faster."""
+_SMALL = 2**18
+"""Up to so many pairs, a quarter if symmetric, the plain loss is computed whole by PyTorch's softmax: it starts faster,
+and reads the pairs once for each direction."""
 
 
 def info_nce(
@@ -189,7 +190,11 @@ def _small(
     query: Tensor, key: Tensor, scale: float | Tensor, symmetric: bool, precision: Precision
 ) -> RowLosses | None:
     """Compute the plain loss of a small problem whole; None where that does not apply."""
-    if query.shape[0] ** 2 > _SMALL or not query.shape[0] or distributed.world_size() > 1:
+    if (
+        query.shape[0] ** 2 > (_SMALL // 4 if symmetric else _SMALL)
+        or not query.shape[0]
+        or distributed.world_size() > 1
+    ):
         return None
     if query.dtype not in (torch.float32, torch.float64) or key.dtype != query.dtype:
         return None
@@ -198,10 +203,11 @@ def _small(
     per_row = isinstance(scale, Tensor) and scale.ndim == 1
     with pairwise.without_autocast(query.device):
         logits = torch.mm(query, key.T) * (scale[:, None] if isinstance(scale, Tensor) and per_row else scale)
-    log_share = logits.log_softmax(1)
     if symmetric:
-        log_share = (log_share + logits.log_softmax(0)) / 2
-    values = -log_share.diagonal()
+        values = (logits.log_softmax(1) + logits.log_softmax(0)).diagonal() * -0.5
+    else:
+        own = torch.arange(query.shape[0], device=query.device)
+        values = nn.functional.cross_entropy(logits, own, reduction="none")
     if not math.isfinite(values.detach().sum().item()):
         return None  # the engine says which row it is
     return RowLosses(values, torch.ones_like(values, dtype=torch.bool))

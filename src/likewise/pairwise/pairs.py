@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PairOptions", "Pairs", "blocks"]
 
-_TILE = {"cpu": (512, 1024)}
+_TILE = {"cpu": (1024, 1024)}
 """Rows and columns of a tile by device: what stays in a processor's caches while it is worked on."""
 _TILE_ELSEWHERE = (4096, 8192)
 

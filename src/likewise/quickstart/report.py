@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from likewise.quickstart.run import Quickstart
+    from likewise.search import Hit
 
 __all__ = ["write_report"]
 
@@ -25,6 +26,8 @@ p.soft, td.soft { color: var(--soft) }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .35rem .6rem .35rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top } td.number, th.number { text-align: right;
   font-variant-numeric: tabular-nums }
+td.word { width: 11rem }
+@media (max-width: 36rem) { td.word { width: 6rem } }
 pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; padding: .7rem; font-size: .9rem }
 strong { color: var(--accent) }
 """
@@ -85,18 +88,18 @@ def _before_after(made: Quickstart) -> str:
     return f"<table>{head}{rows}</table>"
 
 
-def _answers(query: str, hits: Iterable[object]) -> str:
+def _answers(query: str, hits: Iterable[Hit]) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(hit.text)}</td><td class=soft>{html.escape(_definition(hit))}</td>"  # type: ignore[attr-defined]
-        f"<td class=number>{hit.score:.3f}</td></tr>"  # type: ignore[attr-defined]
+        f"<tr><td class=word>{html.escape(hit.text)}</td><td class=soft>{html.escape(_first_definition(hit))}</td>"
+        f"<td class=number>{hit.score:.3f}</td></tr>"
         for hit in hits
     )
     return f"<p>&ldquo;{html.escape(query)}&rdquo;</p><table>{rows}</table>"
 
 
-def _definition(hit: object) -> str:
-    definitions = getattr(hit, "metadata", {}).get("definitions") or []
-    return str(definitions[0]) if isinstance(definitions, Sequence) and definitions else ""
+def _first_definition(hit: Hit) -> str:
+    first, more, _ = str(hit.metadata["definitions"]).partition("; ")
+    return f"{first}; ..." if more else first
 
 
 def _curve(metrics: Path) -> str:
@@ -121,7 +124,9 @@ def _curve(metrics: Path) -> str:
         yaxis={"title": "loss (nats)", **grid},
         legend={"orientation": "h", "y": 1.08},
     )
-    drawn: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})
+    drawn: str = figure.to_html(
+        full_html=False, include_plotlyjs=True, config={"displayModeBar": False, "responsive": True}
+    )
     return drawn
 
 

@@ -30,7 +30,7 @@ EXAMPLES = ("a small house for a dog", "fear of being in closed spaces", "to wal
 SETTINGS: Mapping[str, Any] = {
     "steps": 160,
     "batch_size": 128,
-    "lr": 1e-4,
+    "lr": 2e-4,
     "temperature": 0.05,
     "symmetric": True,
     "max_tokens": 64,

@@ -22,7 +22,8 @@ def adamw(module: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr)
+    # Fused: one pass over each weight instead of a dozen.
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, fused=True)
 
 
 def learning_rate_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, total_steps: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 import torch
 
 from likewise.encoders.tokens import TextTokenizer
+from likewise.sampling.duplicates import text_key
 from likewise.views.base import Batch
 
-__all__ = ["TextInput", "TextViews", "text_id"]
+__all__ = ["TextInput", "TextViews"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class TextInput:
     Args:
         column: The column; a row may lack it, or hold a list of texts in it.
         role: Which prompt goes in front: "query", "document", or None.
-        with_ids: Also give ``<input>_id``, an int64 number a text (equal texts, equal numbers), so that a loss can
-            tell a text that is somebody's positive from a true negative.
+        with_ids: Also give ``<input>_id``, the int64 ``text_key`` of each text, so that a loss can tell a text that is
+            somebody's positive from a true negative, by the rule that keeps equal texts out of a batch.
     """
 
     column: str
@@ -63,18 +63,5 @@ class TextViews:
                 continue
             inputs[name] = self.tokenizer(texts, source.role)
             if source.with_ids:
-                inputs[f"{name}_id"] = torch.tensor([text_id(text) for text in texts], dtype=torch.int64)
+                inputs[f"{name}_id"] = torch.tensor([text_key(text) for text in texts], dtype=torch.int64)
         return Batch(inputs, torch.tensor(list(row_index), dtype=torch.int64))
-
-
-def text_id(text: str) -> int:
-    """Return a 63-bit number of a text that is the same in every process and on every day.
-
-    Case and white space do not count, as where duplicates are kept out of a batch.
-
-    Example:
-        >>> text_id("Dog  house") == text_id("dog house")
-        True
-    """
-    normal = " ".join(text.casefold().split())
-    return int.from_bytes(hashlib.blake2b(normal.encode(), digest_size=8).digest(), "little") >> 1

@@ -26,6 +26,7 @@ Deviations:
     processes equals one's
     norms floored at 1e-8 each    product of the norms floored at 1e-8        only differs for a zero vector
     no label smoothing            hook, unused                                -
+    no masked-language loss       optional, off by default                    most encoders here bring no such head
     ============================  ==========================================  =====================================
 The settings are those of the official README (batch 64, temperature 0.05), which replaced the paper's first version.
 """
