@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plain_softmax_terms"]
 
-KEEP_BYTES = 128 * 2**20
-"""Memory that the tiles kept for the backward pass may take."""
+KEEP_BYTES = 256 * 2**20
+"""Memory that the tiles kept for the backward pass may take; it is not used where it would hold less than an eighth of
+the pairs."""
 
 _BOUND = {torch.float32: 64.0, torch.float64: 512.0}
 """Scores within this bound (base two) are summed without a maximum: a sum of 2**20 of them, its inverse, and that
@@ -87,6 +88,8 @@ class _Tiles:
         num_rows, height = self.pairs.num_rows, self.pairs.tile[0]
         fitting = num_bytes // (self.pairs.num_columns * dtype.itemsize)
         self.kept_rows = num_rows if fitting >= num_rows else fitting // height * height
+        if 8 * self.kept_rows < num_rows:
+            self.kept_rows = 0
         if self.kept_rows:
             self.kept = self.operands.query.new_empty(self.kept_rows * self.pairs.num_columns, dtype=dtype)
 
