@@ -111,15 +111,14 @@ def steps_of_one() -> dict[tuple[str, torch.dtype], dict[str, Tensor]]:
 
 @pytest.mark.parametrize("num_processes", [1, 2, 3, 4])
 def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(processes, steps_of_one, num_processes):
-    # float32: sums over rows are made in another order, and a gradient is a small difference of large sums.
-    tolerances = {torch.float64: {"rtol": 1e-12, "atol": 1e-13}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-6}
     for found in processes.run(_steps, COUNTS[num_processes], num_processes=num_processes):
         for (case, dtype), expected in steps_of_one.items():
-            for name, x in expected.items():
-                tolerance = {"rtol": 2e-2, "atol": 2e-3} if case == "bf16" else tolerances[dtype]
-                torch.testing.assert_close(
-                    found[case, dtype][name], x, **tolerance, msg=lambda m, at=(case, dtype, name): f"{at}: {m}"
-                )
+            allowed = 1e-2 if case == "bf16" else tolerance[dtype]  # bf16 rounds sums of tiles, which are others here
+            assert torch.equal(found[case, dtype]["counted"], expected["counted"]), case
+            for name in ("loss", "values", "weight", "per_row", "log_scale"):
+                x, y = found[case, dtype][name], expected[name]
+                assert (x - y).abs().max() <= allowed * y.abs().max(), (case, dtype, name)
 
 
 def test_every_case_is_a_case(steps_of_one):

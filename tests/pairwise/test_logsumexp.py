@@ -238,6 +238,10 @@ def test_a_second_derivative_is_refused_in_so_many_words():
         (grad,) = torch.autograd.grad(logsumexp(query, key, **options).sum(), query, create_graph=True)
         with pytest.raises(RuntimeError, match=r"logsumexp: the gradient of a gradient .*reference"):
             grad.pow(2).sum().backward()
+    scale = torch.tensor(2.0, requires_grad=True)
+    (grad,) = torch.autograd.grad(logsumexp(query.detach(), key.detach(), scale=scale).sum(), scale, create_graph=True)
+    with pytest.raises(RuntimeError, match="first derivatives only"):
+        grad.backward()
     (grad,) = torch.autograd.grad(reference.logsumexp(query, key).sum(), query, create_graph=True)
     grad.pow(2).sum().backward()
     assert key.grad is not None

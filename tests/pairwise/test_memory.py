@@ -46,9 +46,13 @@ def peak_mb(kind: str, num_rows: int) -> float:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
-@pytest.mark.parametrize(("kind", "allowed_mb"), [("plain", 160), ("function", 40), ("topk", 60)])
-def test_memory_is_flat_beyond_a_tile(kind, allowed_mb):
-    """All pairs of the larger problem take 1 GB a copy; its rows and gradients 3 MB."""
-    small, large = peak_mb(kind, 8_000), peak_mb(kind, 16_000)
-    assert large < allowed_mb
-    assert large - small < 10
+@pytest.mark.parametrize(("kind", "sizes", "allowed_mb"), [
+    ("plain", (8_000, 24_000), 320),  # tiles are kept up to a fixed size, and not where they would be few
+    ("function", (5_000, 10_000), 90),
+    ("topk", (5_000, 15_000), 60),
+])  # fmt: skip
+def test_memory_is_flat_beyond_a_tile(kind, sizes, allowed_mb):
+    """All pairs of the larger problem take 2.3, 0.4 and 0.9 GB a copy; its rows and gradients at most 4 MB."""
+    small, large = (peak_mb(kind, size) for size in sizes)
+    assert small < allowed_mb
+    assert large < small + 10

@@ -79,8 +79,8 @@ def info_nce(
         labels: A class for each row, any integers; equal labels are positives.
         positives: Which keys of all processes are positives of each row.
         weights: How much each key of all processes is a positive of each row, >= 0; divided by their sum. Constant.
-        negatives: Further candidates of all rows, of this process; any number. A row's own one is no different to the
-            loss (see ``score_mod``).
+        negatives: Further candidates of all rows, of this process; any number, 0 too, but given by all processes or
+            by none. A row's own one is like any other (see ``score_mod``).
         queue: Further candidates, equal on all processes; constants.
         queue_labels: Classes of the queue, with ``labels``; without them the queue holds negatives only.
         score_mod: Changes scores (that is similarity / temperature), as in :class:`likewise.pairwise.PairOptions`,

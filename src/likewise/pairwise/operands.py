@@ -139,6 +139,10 @@ class Operands:
         """Write the scaled products of the loaded rows with these columns."""
         torch.addmm(out, self._loaded, self.key[columns].T, beta=0.0, alpha=self.constant, out=out)
 
+    def as_operand(self, weight: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Return the gradient of a tile's scores in the form in which ``pull_query`` and ``pull_key`` take it."""
+        return weight
+
     def pull_query(
         self, weight: Float[Tensor, "n m"], columns: slice, out: Float[Tensor, "n D"], *, first: bool
     ) -> None:
@@ -191,17 +195,18 @@ class RoundedOperands(Operands):
         if self.row_scale is not None:
             out.mul_(self.row_scale[self._rows])
 
-    def _round(self, weight: Tensor) -> Tensor:
+    def as_operand(self, weight: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Return the gradient of a tile's scores in the form in which ``pull_query`` and ``pull_key`` take it."""
         return self._high[: weight.numel()].view(weight.shape).copy_(weight)
 
     def pull_query(
         self, weight: Float[Tensor, "n m"], columns: slice, out: Float[Tensor, "n D"], *, first: bool
     ) -> None:
         """Write (``first``) or add ``weight @ key``: what a gradient gives to the loaded rows, but for their scale."""
-        part = torch.mm(self._round(weight), self.key[columns], out=self._part[: out.shape[0]])
+        part = torch.mm(weight, self.key[columns], out=self._part[: out.shape[0]])
         out.copy_(part) if first else out.add_(part)
 
     def pull_key(self, weight: Float[Tensor, "n m"], out: Float[Tensor, "m D"], *, first: bool) -> None:
         """Write (``first``) or add ``weight.T @ query``, with the scale of the rows but not a scalar one."""
-        part = torch.mm(self._round(weight).T, self._loaded, out=self._part[: out.shape[0]])
+        part = torch.mm(weight.T, self._loaded, out=self._part[: out.shape[0]])
         out.copy_(part) if first else out.add_(part)

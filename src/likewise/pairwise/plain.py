@@ -34,8 +34,8 @@ KEEP_BYTES = 256 * 2**20
 the pairs."""
 
 _BOUND = {torch.float32: 64.0, torch.float64: 512.0}
-"""Scores within this bound (base two) are summed without a maximum: a sum of 2**20 of them, its inverse, and that
-times a gradient down to 1e-13 of the usual are still ordinary numbers."""
+"""Scores within this bound (base two) are summed without a maximum: a sum of 2**20 exponentials, and a gradient of
+1e-12 divided by it, are still ordinary numbers."""
 
 
 def plain_softmax_terms(
@@ -50,7 +50,7 @@ def plain_softmax_terms(
     """
     inputs = (pairs.queries[0], pairs.keys[0], pairs.scale)
     needs_grad = torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-    rows, columns, scores = _LogSumExp.apply(*inputs, pairs, over, picked, KEEP_BYTES if needs_grad else 0)
+    rows, columns, scores = _PlainTerms.apply(*inputs, pairs, over, picked, KEEP_BYTES if needs_grad else 0)
     return rows, columns, scores
 
 
@@ -158,7 +158,7 @@ def _score_grad(tiles: _Tiles, weights: list[Weights], rows: slice, columns: sli
     return torch.mul(tile, weights[0].factor(parts[0]), out=out)
 
 
-class _LogSumExp(torch.autograd.Function):
+class _PlainTerms(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -200,7 +200,9 @@ class _LogSumExp(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         with torch.no_grad(), without_autocast(ctx.pairs.device):
             result = _backward(ctx, grads)
-        return (*forbid_second_derivative(ctx.pairs.name, result, ctx.saved_tensors[:2]), None, None, None, None)
+        query, key, *_, scale = ctx.saved_tensors
+        inputs = [x for x in (query, key, scale) if x is not None]
+        return (*forbid_second_derivative(ctx.pairs.name, result, inputs), None, None, None, None)
 
 
 def _backward(ctx: Any, grads: tuple[Tensor | None, ...]) -> list[Tensor | None]:
@@ -227,6 +229,7 @@ def _backward(ctx: Any, grads: tuple[Tensor | None, ...]) -> list[Tensor | None]
             weight = _score_grad(tiles, weights, rows, columns)
             if pick is not None and grads[2] is not None:
                 pick.add(weight, grads[2], rows, columns)
+            weight = operands.as_operand(weight)
             if query_grad is not None:
                 operands.pull_query(weight, columns, query_grad[rows], first=columns.start == 0)
             if key_grad is not None:

@@ -236,6 +236,7 @@ class _Backward:
         for number, (factor, grad) in enumerate(zip(factors, score_grads, strict=True)):
             if grad is None:
                 continue
+            grad = factor.as_operand(grad)
             query_grad, key_grad = self.collected[self.queries][number], self.collected[self.keys][number]
             if query_grad is not None:
                 factor.pull_query(grad, columns, query_grad[rows], first=False)
