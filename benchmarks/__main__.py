@@ -8,6 +8,7 @@ import typer
 
 NAMES = {
     "quickstart": "the reverse dictionary before and after training, on held-out words",
+    "picture": "the README's picture, drawn from the stored result of the quickstart",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 
