@@ -45,14 +45,18 @@ def peak_mb(kind: str, num_rows: int) -> float:
     return json.loads(done.stdout)
 
 
+ALLOCATOR_MB = 64
+"""What an allocator may hold on to of tiles that were freed: it differs from run to run."""
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
 @pytest.mark.parametrize(("kind", "sizes", "allowed_mb"), [
     ("plain", (8_000, 24_000), 320),  # tiles are kept up to a fixed size, and not where they would be few
-    ("function", (5_000, 10_000), 90),
+    ("function", (5_000, 14_000), 90),
     ("topk", (5_000, 15_000), 60),
 ])  # fmt: skip
 def test_memory_is_flat_beyond_a_tile(kind, sizes, allowed_mb):
-    """All pairs of the larger problem take 2.3, 0.4 and 0.9 GB a copy; its rows and gradients at most 4 MB."""
+    """All pairs of the larger problem take 2.3, 0.8 and 0.9 GB a copy; its rows and gradients at most 4 MB."""
     small, large = (peak_mb(kind, size) for size in sizes)
     assert small < allowed_mb
-    assert large < small + 10
+    assert large < small + ALLOCATOR_MB

@@ -119,3 +119,22 @@ def test_unknown_and_impossible_precisions():
         logsumexp(x, x, precision="fp16")
     with pytest.raises(ValueError, match="'bf16' but an operand is float64"):
         logsumexp(x.double(), x.double(), precision="bf16")
+
+
+@pytest.mark.parametrize("over", ["keys", "both"])
+def test_rounded_operands_keep_the_gradient_of_rows_that_are_nearly_learned(over):
+    """A row whose own key has nearly all the weight has a small gradient; the error must be small relative to it."""
+    made = torch.randn(3000, 64, generator=torch.Generator().manual_seed(0))
+    query = torch.nn.functional.normalize(made[:1500], dim=1)
+    key = torch.nn.functional.normalize(query + 0.1 * made[1500:], dim=1)
+    grads = []
+    for dtype, precision in ((torch.float32, "bf16"), (torch.float64, "auto")):
+        leaves = [x.to(dtype).requires_grad_() for x in (query, key)]
+        terms = softmax_terms(*leaves, over=over, picked=torch.arange(1500), scale=20.0, precision=precision, tile=512)
+        assert (terms.picked - terms.over_keys).exp().mean() > 0.9
+        loss = (terms.over_keys - terms.picked).mean()
+        if over == "both":
+            loss = loss + (terms.over_queries - terms.picked).mean()
+        grads.append(torch.autograd.grad(loss, leaves))
+    for rounded, exact in zip(*grads, strict=True):
+        assert torch.linalg.norm(rounded.double() - exact) < 0.01 * torch.linalg.norm(exact)

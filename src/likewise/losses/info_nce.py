@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InfoNCE", "info_nce"]
 
-_SMALL = 2**18
-"""Up to so many pairs, a quarter if symmetric, the plain loss is computed whole by PyTorch's softmax: it starts faster,
-and reads the pairs once for each direction."""
+_SMALL = 2**20
+"""Up to so many pairs, a quarter if symmetric, all pairs of the plain loss are held at once, which starts faster."""
 
 
 def info_nce(
@@ -200,14 +199,7 @@ def _small(
         return None
     if pairwise.operands_are_rounded("info_nce", precision, (query, key)):
         return None
-    per_row = isinstance(scale, Tensor) and scale.ndim == 1
-    with pairwise.without_autocast(query.device):
-        logits = torch.mm(query, key.T) * (scale[:, None] if isinstance(scale, Tensor) and per_row else scale)
-    if symmetric:
-        values = (logits.log_softmax(1) + logits.log_softmax(0)).diagonal() * -0.5
-    else:
-        own = torch.arange(query.shape[0], device=query.device)
-        values = nn.functional.cross_entropy(logits, own, reduction="none")
+    values = pairwise.whole_cross_entropy(query, key, scale=scale, symmetric=symmetric)
     if not math.isfinite(values.detach().sum().item()):
         return None  # the engine says which row it is
     return RowLosses(values, torch.ones_like(values, dtype=torch.bool))

@@ -13,6 +13,7 @@ from likewise.pairwise.pairs import PairOptions
 from likewise.pairwise.reducers import ScoreFunction
 from likewise.pairwise.reductions import SoftmaxTerms, expectation, logsumexp, softmax_terms, sum
 from likewise.pairwise.sides import MaskMod, Over, Precision, Score, ScoreMod, Side, Tile, Vectors
+from likewise.pairwise.whole import whole_cross_entropy
 
 __all__ = [
     "MaskMod",
@@ -33,5 +34,6 @@ __all__ = [
     "softmax_terms",
     "sum",
     "topk",
+    "whole_cross_entropy",
     "without_autocast",
 ]

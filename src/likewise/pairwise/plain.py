@@ -72,7 +72,7 @@ class _Tiles:
         """Refuse what is not finite, choose how to sum, and set memory aside for the tiles of the first rows."""
         pairs = self.pairs
         if pairs.num_rows <= pairs.tile[0] and pairs.num_columns <= pairs.tile[1]:
-            self._set_aside(keep_bytes, pairs.dtype)
+            self._set_aside(keep_bytes)
             self.operands.load(slice(0, pairs.num_rows))
             self._ready = self.scores(slice(0, pairs.num_rows), slice(0, pairs.num_columns))
             lowest, highest = torch.aminmax(self._ready)
@@ -82,16 +82,16 @@ class _Tiles:
         check_largest_score(pairs, largest)
         self.bounded = largest <= _BOUND[pairs.dtype]
         if self._ready is None:
-            self._set_aside(keep_bytes, torch.bfloat16 if pairs.rounded and self.bounded else pairs.dtype)
+            self._set_aside(keep_bytes)
 
-    def _set_aside(self, num_bytes: int, dtype: torch.dtype) -> None:
+    def _set_aside(self, num_bytes: int) -> None:
         num_rows, height = self.pairs.num_rows, self.pairs.tile[0]
-        fitting = num_bytes // (self.pairs.num_columns * dtype.itemsize)
+        fitting = num_bytes // (self.pairs.num_columns * self.pairs.dtype.itemsize)
         self.kept_rows = num_rows if fitting >= num_rows else fitting // height * height
         if 8 * self.kept_rows < num_rows:
             self.kept_rows = 0
         if self.kept_rows:
-            self.kept = self.operands.query.new_empty(self.kept_rows * self.pairs.num_columns, dtype=dtype)
+            self.kept = self.pairs.new_empty(self.kept_rows * self.pairs.num_columns)
 
     def buffer(self, number: int, rows: slice, columns: slice) -> Float[Tensor, "n m"]:
         """Return one of the two buffers in the shape of a tile."""
@@ -115,28 +115,23 @@ class _Tiles:
             tile, self._ready = self._ready, None
             return tile
         place = self._place(rows, columns)
-        direct = place is not None and place.dtype == self.pairs.dtype
-        tile = place if place is not None and direct else self.buffer(0, rows, columns)
+        tile = self.buffer(0, rows, columns) if place is None else place
         self.operands.scores(columns, tile)
         return tile
 
     def finish(self, tile: Float[Tensor, "n m"], rows: slice, columns: slice) -> Float[Tensor, "n m"]:
-        """Turn scores in place into what is summed, and keep them where there is a place."""
+        """Turn scores in place into what is summed."""
         left_out = self.pairs.left_out(rows, columns)
         if left_out is not None:
             tile.masked_fill_(left_out, -math.inf)
         if self.bounded:
             tile.exp2_()
-        if self.pairs.rounded and (place := self._place(rows, columns)) is not None and place.dtype != tile.dtype:
-            place.copy_(tile)
         return tile
 
     def again(self, rows: slice, columns: slice) -> Float[Tensor, "n m"]:
         """Return a finished tile in the backward pass: as it was kept, or made again."""
         place = self._place(rows, columns)
-        if place is None:
-            return self.finish(self.scores(rows, columns), rows, columns)
-        return place if place.dtype == self.pairs.dtype else self.buffer(0, rows, columns).copy_(place)
+        return self.finish(self.scores(rows, columns), rows, columns) if place is None else place
 
 
 def _score_grad(tiles: _Tiles, weights: list[Weights], rows: slice, columns: slice) -> Float[Tensor, "n m"]:
