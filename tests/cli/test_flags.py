@@ -16,7 +16,7 @@ SHARED = {
 }  # fmt: skip
 OWN = {
     "pairs": "temperature learn_temperature symmetric",
-    "simcse": "supervised temperature head hard_negative_log_weight",
+    "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
 }
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from torch.testing import assert_close
 
-from likewise.encoders import TextEncoderConfig, load_text_encoder
+from likewise.encoders import TextEncoder, TextEncoderConfig, Tokens, load_text_encoder
 from likewise.encoders.packing import Run, packed_attention, runs_of
 from likewise.encoders.pretrained import Pooling
 from likewise.errors import InputError
@@ -78,6 +78,68 @@ def test_runs_cover_every_token_once_and_pad_little(lengths):
     assert sum(run.texts for run in runs) == len(lengths)
     assert all(run.texts * run.tokens <= 4 / 3 * (run.stop - run.start) for run in runs)
     assert all(isinstance(run, Run) and (run.place is None) == (run.mask is None) for run in runs)
+
+
+def padded(tower):
+    """Let a tower run its texts padded, as one that cannot run them end to end."""
+    tower.position_offset = None
+    tower.transformer.config._attn_implementation = "sdpa"
+    return tower
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+@pytest.mark.parametrize("way", ["end to end", "padded"])
+def test_features_of_tokens_are_those_of_each_text_alone(tiny_tower, sentences, way, micro_batch):
+    tower = tiny_tower if way == "end to end" else padded(tiny_tower)
+    tower.micro_batch = micro_batch
+    tokens = tower.tokenizer(sentences * 5)  # more than one padded pass
+    with torch.no_grad():
+        features = tower.token_features(tokens)
+        padded(tower)
+        alone = [tower.tower[0]({"input_ids": ids[None], "attention_mask": torch.ones_like(ids[None])})
+                 for ids in tokens.ids.split(tokens.lengths.tolist())]  # fmt: skip
+    assert features.dtype == torch.float32
+    assert_close(features, torch.cat([one["token_embeddings"][0] for one in alone]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_mean_of_a_texts_tokens_is_its_vector(tiny_tower, sentences):
+    tokens = tiny_tower.tokenizer(sentences)
+    with torch.no_grad():
+        means = [part.mean(0) for part in tiny_tower.token_features(tokens).split(tokens.lengths.tolist())]
+        assert_close(torch.stack(means), tiny_tower(tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_through_tokens_do_not_depend_on_the_micro_batch(tiny_tower, sentences):
+    tokens, seen = tiny_tower.tokenizer(sentences), []
+    for micro_batch in (None, 3):
+        tiny_tower.micro_batch = micro_batch
+        tiny_tower.zero_grad(set_to_none=True)
+        features = tiny_tower.token_features(tokens)
+        (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+        seen.append({name: p.grad.clone() for name, p in tiny_tower.named_parameters() if p.grad is not None})
+    assert seen[0].keys() == seen[1].keys()
+    for name, gradient in seen[0].items():
+        assert_close(seen[1][name], gradient, rtol=1e-4, atol=1e-4)  # sums over 8 texts of features of size 1
+
+
+def test_no_texts_have_no_tokens_and_give_every_weight_a_gradient_of_zero(tiny_tower):
+    features = tiny_tower.token_features(tiny_tower.tokenizer([]))
+    assert features.shape == (0, 384)
+    features.sum().backward()
+    trained = {name: p.grad for name, p in tiny_tower.named_parameters() if "pooler" not in name}
+    assert all(grad is not None and not grad.any() for grad in trained.values())
+
+
+def test_an_encoder_without_a_transformer_has_no_features_of_tokens():
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models
+
+    words = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))  # noqa: S106 - no password
+    tower = TextEncoder(SentenceTransformer(modules=[StaticEmbedding(words, embedding_dim=4)], device="cpu"), "static")
+    with pytest.raises(InputError, match="the encoder 'static' has no transformer"):
+        tower.token_features(Tokens.from_lists([[0, 1], [1]]))
+    with pytest.raises(InputError, match="the encoder 'static' has no transformer"):
+        _ = tower.token_embedding
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 8, 100])

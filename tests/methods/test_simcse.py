@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from likewise.encoders import TextEncoderConfig, load_text_encoder
+from likewise.errors import InputError
 from likewise.methods.text.simcse import Config, SimCSE
 from likewise.views import Batch
 from methods.table_encoder import TableEncoder, texts
@@ -132,6 +134,86 @@ def test_the_head_is_dropped_without_labels_and_kept_with_them(tiny_tower, sente
     with torch.no_grad():
         expected = torch.nn.functional.normalize(method.head(tiny_tower(tiny_tower.tokenizer(sentences))), dim=-1)
     assert_close(kept.encode(sentences, precision="fp32"), expected, rtol=1e-4, atol=1e-5)
+
+
+def stepped(tower, sentences, micro_batch=None, **config):
+    """The output of one step of training on sentences, with its gradients and the random state it leaves."""
+    torch.manual_seed(3)
+    method = SimCSE(Config(**config), tower).train()
+    tower.micro_batch = micro_batch
+    method.zero_grad(set_to_none=True)
+    torch.manual_seed(4)
+    output = method(Batch({"text": tower.tokenizer(sentences)}, torch.arange(len(sentences))))
+    output.loss.backward()
+    gradients = {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
+    return method, output, gradients, torch.get_rng_state()
+
+
+def test_without_the_masked_language_loss_there_is_no_head_and_nothing_is_drawn_for_it(tiny_tower, sentences):
+    method, output, _, state = stepped(tiny_tower, sentences)
+    assert method.mlm is None
+    assert output.terms.keys() == {"info_nce"}
+    torch.manual_seed(4)
+    first, second = method._embed(tiny_tower.tokenizer(sentences).repeat(2)).chunk(2)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(method.loss(first, second).mean(), output.loss)
+    assert not [name for name in method.state_dict() if name.startswith("mlm")]
+
+
+def test_the_masked_language_loss_is_added_with_its_weight_and_changes_no_other_term(tiny_tower, sentences):
+    _, without, plain, _ = stepped(tiny_tower, sentences)
+    method, output, gradients, _ = stepped(tiny_tower, sentences, mlm_weight=0.1)
+    _, twice, _, _ = stepped(tiny_tower, sentences, mlm_weight=0.2)
+    assert torch.equal(output.terms["info_nce"], without.loss)
+    assert torch.equal(output.loss, output.terms["info_nce"] + output.terms["mlm"])
+    assert_close(twice.terms["mlm"], 2 * output.terms["mlm"])
+    assert output.terms["mlm"].item() == pytest.approx(0.1 * math.log(30522), rel=0.2)  # a fresh head knows nothing
+    fresh = {name for name, _ in method.named_parameters() if name.startswith("mlm.head.")}
+    assert gradients.keys() == plain.keys() | fresh
+    assert len(fresh) == 5
+    assert fresh <= method.state_dict().keys()
+
+
+def test_labels_and_the_masked_language_loss_go_together(tiny_tower, sentences):
+    method = SimCSE(Config(supervised=True, mlm_weight=0.1), tiny_tower)
+    tokens = tiny_tower.tokenizer(sentences)
+    output = method(Batch({"text": tokens, "positive": tokens, "negative": tokens}, torch.arange(len(sentences))))
+    assert output.terms.keys() == {"info_nce", "mlm"}
+    assert torch.isfinite(output.loss)
+
+
+def test_both_terms_are_the_same_for_every_micro_batch(sentences):
+    tower = load_text_encoder(TextEncoderConfig(encoder_layers=2, max_tokens=32, dropout=0.0))
+    _, whole, expected, _ = stepped(tower, sentences, mlm_weight=0.5)
+    _, chunked, gradients, _ = stepped(tower, sentences, 3, mlm_weight=0.5)
+    assert_close(chunked.terms, whole.terms, rtol=1e-5, atol=1e-6)
+    assert gradients.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_the_masked_language_head_is_not_kept(tiny_tower, sentences):
+    method, *_ = stepped(tiny_tower, sentences, mlm_weight=0.1)
+    assert not [name for name in method.embedder().state_dict() if "mlm" in name]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"mlm_weight": -0.1}, "mlm_weight is -0.1"),
+        ({"mlm_weight": 0.1, "mlm_probability": 1.0}, "more than 0 and less than 1"),
+    ],
+)
+def test_settings_of_the_masked_language_loss_that_mean_nothing_are_refused(tiny_tower, settings, says):
+    with pytest.raises(InputError, match=says):
+        SimCSE(Config(**settings), tiny_tower)
+
+
+def test_a_masked_language_loss_needs_a_mask_token(tiny_tower):
+    tiny_tower.tokenizer.tokenizer.mask_token = None
+    SimCSE(Config(), tiny_tower)
+    with pytest.raises(InputError, match="has no mask token"):
+        SimCSE(Config(mlm_weight=0.1), tiny_tower)
 
 
 def test_columns_follow_the_supervision():

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from likewise.training.checkpoint import Checkpoints
+from likewise.training.checkpoint import Checkpoints, read_state
 from likewise.training.log import TIMING
 
 STEPS = 12
@@ -65,10 +65,9 @@ def assert_same_run(out: Path, whole: Path) -> None:
     assert [row["step"] for row in log(out)] == [str(step) for step in range(1, STEPS + 1)]
 
 
-@pytest.mark.parametrize("after_step", [0, 5])
-def test_a_run_killed_at_any_step_goes_on_to_the_bit(data, whole, tmp_path, after_step):
-    out = tmp_path / "run"
-    process = subprocess.Popen(command(out, data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+def kill(arguments: list[str], out: Path, after_step: int) -> None:
+    """Start a run and kill it once it has logged that many steps."""
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
     deadline = time.monotonic() + 120
     metrics = out / "metrics.csv"
     wanted = out / "run.yaml" if after_step == 0 else metrics
@@ -79,9 +78,35 @@ def test_a_run_killed_at_any_step_goes_on_to_the_bit(data, whole, tmp_path, afte
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+
+
+@pytest.mark.parametrize("after_step", [0, 5])
+def test_a_run_killed_at_any_step_goes_on_to_the_bit(data, whole, tmp_path, after_step):
+    out = tmp_path / "run"
+    kill(command(out, data), out, after_step)
     done = finish(command(out, data, "--resume"))
     assert done.returncode == 0, done.stderr
     assert_same_run(out, whole)
+
+
+def test_the_masked_language_loss_goes_on_to_the_bit(data, tmp_path):
+    def with_mlm(out: Path) -> list[str]:
+        words = command(out, data, "--columns", "text=query")
+        words[words.index("pairs") : words.index("pairs") + 1] = ["simcse", "--mlm-weight", "0.1"]
+        words.remove("--learn-temperature")
+        return words
+
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    done = finish(with_mlm(whole))
+    assert done.returncode == 0, done.stderr
+    assert all(0 < float(row["mlm"]) < float(row["loss"]) for row in log(whole))
+    kill(with_mlm(out), out, after_step=5)
+    done = finish([*with_mlm(out), "--resume"])
+    assert done.returncode == 0, done.stderr
+    assert_same_run(out, whole)
+    assert not [name for name in load_file(out / "model.safetensors") if "mlm" in name]
+    last = read_state(Checkpoints(out / "checkpoints").path(STEPS), "method")
+    assert [name for name in last if name.startswith("mlm.head.")]
 
 
 def test_ctrl_c_writes_a_checkpoint_of_the_step_under_way_and_says_how_to_go_on(data, whole, tmp_path):

@@ -3,7 +3,7 @@
 from likewise.encoders.base import Encoder
 from likewise.encoders.embedder import Embedder, Role
 from likewise.encoders.precision import has_fast_bf16, resolve_precision
-from likewise.encoders.pretrained import TextEncoderConfig, load_text_encoder
+from likewise.encoders.pretrained import TextEncoderConfig, load_text_encoder, masked_language_weights
 from likewise.encoders.text import TextEncoder
 from likewise.encoders.tokens import TextTokenizer, Tokens
 
@@ -17,5 +17,6 @@ __all__ = [
     "Tokens",
     "has_fast_bf16",
     "load_text_encoder",
+    "masked_language_weights",
     "resolve_precision",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,16 +47,29 @@ class Encoder(nn.Module, ABC):
         Returns:
             ``features [B, D]``, not normalised.
         """
-        size = self.micro_batch
-        if size is None or len(inputs) <= size:
-            features = self.encode_rows(inputs)
-        else:
-            order = self.order(inputs)
-            chunks = [
-                checkpoint(self.encode_rows, self.select(inputs, index), use_reentrant=False)
-                if torch.is_grad_enabled()
-                else self.encode_rows(self.select(inputs, index))
-                for index in order.split(size)
-            ]
-            features = torch.cat(chunks)[torch.argsort(order).to(chunks[0].device)]
-        return features
+        if self._one_pass(inputs):
+            return self.encode_rows(inputs)
+        order = self.order(inputs)
+        features = self.in_chunks(self.encode_rows, inputs, order)
+        return features[torch.argsort(order).to(features.device)]
+
+    def in_chunks(self, encode: Callable[[Any], Tensor], inputs: Any, order: Tensor) -> Tensor:
+        """Encode the rows ``order`` of ``inputs``, at most ``micro_batch`` at a time, and lay the results end to end.
+
+        Args:
+            encode: Encodes all rows of what it is given in one pass; what it returns need not be one vector a row.
+            inputs: The rows.
+            order: Which of them, int64; rows of a chunk are neighbours here.
+        """
+        if self._one_pass(inputs):
+            return encode(self.select(inputs, order))
+        chunks: list[Tensor] = [
+            checkpoint(encode, self.select(inputs, index), use_reentrant=False)
+            if torch.is_grad_enabled()
+            else encode(self.select(inputs, index))
+            for index in order.split(self.micro_batch or len(order))
+        ]
+        return torch.cat(chunks)
+
+    def _one_pass(self, inputs: Any) -> bool:
+        return self.micro_batch is None or len(inputs) <= self.micro_batch

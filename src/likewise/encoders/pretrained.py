@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
@@ -17,9 +17,16 @@ from likewise.errors import InputError, unknown
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Pooling", "TextEncoderConfig", "load_text_encoder"]
+__all__ = ["Pooling", "TextEncoderConfig", "load_text_encoder", "masked_language_weights"]
 
 Pooling = Literal["cls", "mean", "last", "weighted", "first_last", "last_two"]
+
+_MASKED_LANGUAGE_HEADS = (
+    ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),  # BERT
+    ("lm_head.dense", "lm_head.layer_norm", "lm_head"),  # RoBERTa, MPNet
+    ("vocab_transform", "vocab_layer_norm", "vocab_projector"),  # DistilBERT
+)
+"""What the dense layer, the norm and the bias of a masked-language head are called in a checkpoint, by family."""
 
 _TOKEN_POOLING = {"cls": "cls", "mean": "mean", "last": "lasttoken", "weighted": "weightedmean"}
 
@@ -76,6 +83,49 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
         if prompt is not None:
             tower.prompts[role] = prompt
     return TextEncoder(tower.eval(), config.encoder)
+
+
+def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:
+    """Read the masked-language head that the checkpoint of a tower brings beside it.
+
+    Args:
+        encoder: A tower as it was loaded.
+
+    Returns:
+        ``dense.weight``, ``dense.bias``, ``norm.weight``, ``norm.bias`` and ``bias`` as
+        :class:`likewise.heads.MaskedLanguageHead` names them; None where there is no head of a family that is known
+        (BERT, RoBERTa, MPNet, DistilBERT), or where it does not predict the tower's own tokens.
+    """
+    from safetensors import safe_open
+
+    path = _weights_file(_resolve(encoder.name))
+    if path is None:
+        return None
+    with safe_open(path, framework="pt") as file:
+        # Old checkpoints say gamma and beta for the weight and the bias of a norm.
+        names = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): name for name in list(file.keys())}
+        for dense, norm, bias in _MASKED_LANGUAGE_HEADS:
+            wanted = {
+                **{f"dense.{part}": f"{dense}.{part}" for part in ("weight", "bias")},
+                **{f"norm.{part}": f"{norm}.{part}" for part in ("weight", "bias")},
+                "bias": f"{bias}.bias",
+            }
+            if names.keys() >= set(wanted.values()):
+                found = {ours: file.get_tensor(names[theirs]).float() for ours, theirs in wanted.items()}
+                fits = (len(found["bias"]), len(found["dense.weight"])) == tuple(encoder.token_embedding.shape)
+                return found if fits else None
+    return None
+
+
+def _weights_file(source: str) -> Path | None:
+    """Find the weights of a model that has been loaded; None where they are in several files or of another kind."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = Path(source) / "model.safetensors" if Path(source).is_dir() else None
+    if path is None:
+        cached = try_to_load_from_cache(source, "model.safetensors")
+        path = Path(cached) if isinstance(cached, str) else None
+    return path if path is not None and path.is_file() else None
 
 
 def _resolve(name: str) -> str:

@@ -19,6 +19,7 @@ from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attentio
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
+from likewise.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -103,6 +104,30 @@ class TextEncoder(Encoder):
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         return digest.hexdigest()
 
+    @property
+    def token_embedding(self) -> nn.Parameter:
+        """The table from which the transformer reads its tokens, ``[V, E]``: a row for each of ``V`` ids.
+
+        Raises:
+            InputError: The encoder has no transformer.
+        """
+        weight: nn.Parameter = self.transformer.get_input_embeddings().weight
+        return weight
+
+    @property
+    def transformer(self) -> Any:
+        """The Hugging Face model inside.
+
+        Raises:
+            InputError: The encoder has none.
+        """
+        model = getattr(self.tower[0], "auto_model", None)
+        if model is None:
+            raise InputError(
+                f"the encoder '{self.name}' has no transformer, so no vectors of tokens; use one that has."
+            )
+        return model
+
     def select(self, inputs: Tokens, index: Tensor) -> Tokens:
         """Return the texts ``index`` of ``inputs``."""
         return inputs.select(index)
@@ -125,6 +150,27 @@ class TextEncoder(Encoder):
             rows = torch.arange(len(inputs), device=device).split(PADDED_ROWS)
             features = torch.cat([self._run(self.tower, ordered.select(part)) for part in rows])
         return features[torch.argsort(order)]
+
+    def token_features(self, tokens: Tokens) -> Tensor:
+        """Encode every token of ``B`` texts: what the transformer says of it, before any pooling.
+
+        Goes over ``micro_batch`` texts at a time where that is set, as :meth:`forward` does.
+
+        Args:
+            tokens: The texts; ``T`` tokens together.
+
+        Returns:
+            ``features [T, H]`` in float32, in the order of ``tokens.ids``.
+
+        Raises:
+            InputError: The encoder has no transformer.
+        """
+        _ = self.transformer  # says so where there is none
+        if not len(tokens):
+            return self.token_features(self.tokenizer([""]).to(tokens.ids.device))[:0]
+        order = self.order(tokens)
+        features = self.in_chunks(self._token_features, tokens, order)
+        return features[torch.argsort(tokens.places(order))]
 
     def encode(
         self,
@@ -193,9 +239,27 @@ class TextEncoder(Encoder):
         with foreign_progress_off():
             self.tower.save(str(folder), create_model_card=False, safe_serialization=True)
 
+    def _token_features(self, tokens: Tokens) -> Tensor:
+        """Encode the tokens of texts that are sorted by length."""
+        if self.packs:
+            features: Tensor = self._read(self.tower, tokens, packed=True)["token_embeddings"]
+            return features[0]
+        parts = []
+        for rows in torch.arange(len(tokens), device=tokens.ids.device).split(PADDED_ROWS):
+            read = self._read(self.tower, tokens.select(rows), packed=False)
+            parts.append(read["token_embeddings"][read["attention_mask"].bool()])
+        return torch.cat(parts)
+
     def _run(self, tower: SentenceTransformer, tokens: Tokens, *, packed: bool | None = None) -> Tensor:
         """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
-        packed = self.packs if packed is None else packed
+        features = self._read(tower, tokens, packed=self.packs if packed is None else packed)
+        for module in list(tower)[1 : len(tower) - int(self.normalises)]:
+            features = module(features)
+        pooled: Tensor = features["sentence_embedding"]
+        return pooled.float()
+
+    def _read(self, tower: SentenceTransformer, tokens: Tokens, *, packed: bool) -> dict[str, Any]:
+        """Run the first module over texts that are sorted by length; returns what the next ones work on."""
         features: dict[str, Any] = {"prompt_length": tokens.prompt_tokens} if tokens.prompt_tokens else {}
         if packed:
             features |= {
@@ -207,14 +271,11 @@ class TextEncoder(Encoder):
         else:
             pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0
             features["input_ids"], features["attention_mask"] = tokens.padded(pad_id)
-        modules = list(tower)[: len(tower) - int(self.normalises)]
-        for module in modules:
-            features = module(features)
-            if module is modules[0] and "token_embeddings" in features:
-                # Sums over tokens lose digits in bf16.
-                features["token_embeddings"] = features["token_embeddings"].float()
-        pooled: Tensor = features["sentence_embedding"]
-        return pooled.float()
+        features = tower[0](features)
+        if "token_embeddings" in features:
+            # Sums over tokens lose digits in bf16.
+            features["token_embeddings"] = features["token_embeddings"].float()
+        return features
 
     def _packing_offset(self) -> int | None:
         """Find out whether this transformer can run texts end to end; returns the position of a first token, or None.

@@ -52,12 +52,18 @@ class Tokens:
             >>> Tokens.from_lists([[5, 6, 7], [8]]).select(torch.tensor([1, 0])).ids.tolist()
             [8, 5, 6, 7]
         """
+        return Tokens(self.ids[self.places(index)], self.lengths[index], self.prompt_tokens)
+
+    def places(self, index: Tensor) -> Tensor:
+        """Return where in ``ids`` the tokens of the texts ``index`` (int64 ``[b]``) stand, text after text.
+
+        Example:
+            >>> Tokens.from_lists([[5, 6, 7], [8]]).places(torch.tensor([1, 0])).tolist()
+            [3, 0, 1, 2]
+        """
         starts = torch.cumsum(self.lengths, 0) - self.lengths
         lengths = self.lengths[index]
-        positions = _positions(lengths)
-        return Tokens(
-            self.ids[torch.repeat_interleave(starts[index], lengths) + positions], lengths, self.prompt_tokens
-        )
+        return torch.repeat_interleave(starts[index], lengths) + _positions(lengths)
 
     def repeat(self, times: int) -> Tokens:
         """Return all texts ``times`` times, one whole copy after the other: rows ``i`` and ``i + B`` agree."""

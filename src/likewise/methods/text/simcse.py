@@ -15,6 +15,9 @@ Objective, one direction, cosines s over temperature t (eq. 4 and 5 of the paper
 where a weighs a row's own hard negative. A tanh head follows the pooling in training; the unsupervised model is used
 without it, the supervised one with it.
 
+Optional, off by default, an auxiliary masked-language loss: all texts of the step go through the tower a second time
+with tokens hidden by the 80/10/10 rule, and ``mlm_weight * mean -log p(hidden token)`` is added to the loss.
+
 Deviations:
     ============================  ==========================================  =====================================
     here                          paper / official code                       why
@@ -26,7 +29,12 @@ Deviations:
     processes equals one's
     norms floored at 1e-8 each    product of the norms floored at 1e-8        only differs for a zero vector
     no label smoothing            hook, unused                                -
-    no masked-language loss       optional, off by default                    most encoders here bring no such head
+    masked-language head tied to  starts as a copy of it, trained apart       one table of words, and less memory
+    the table of tokens
+    that head fresh where the     loaded (BERT and RoBERTa only)              most encoders here bring none
+    encoder brings none
+    mean over hidden tokens of    mean of each process's mean                 exactness: W processes equal one
+    all processes
     ============================  ==========================================  =====================================
 The settings are those of the official README (batch 64, temperature 0.05), which replaced the paper's first version.
 """
@@ -42,7 +50,8 @@ from torch.nn import functional as F
 from likewise import distributed, pairwise
 from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder, Tokens
-from likewise.heads import TanhProjection
+from likewise.errors import InputError
+from likewise.heads import MaskedLanguageModel, TanhProjection
 from likewise.losses import InfoNCE, RowLosses
 from likewise.methods.base import Paper, StepOutput, TextMethod
 from likewise.views import Batch, TextInput, TextViews
@@ -65,6 +74,10 @@ class Config:
     """Put a fresh tanh projection after the pooling in training; kept in the model only when supervised."""
     hard_negative_log_weight: float = 0.0
     """log a: added to the logit of a row's own hard negative, in nats (official ``hard_negative_weight``: 0)."""
+    mlm_weight: float = 0.0
+    """Weight of the auxiliary masked-language loss, >= 0; 0 leaves it out (official where it is used: 0.1)."""
+    mlm_probability: float = 0.15
+    """Chance of a token to be hidden for the masked-language loss, in (0, 1) (official: 0.15)."""
 
 
 class SimCSE(TextMethod[Config]):
@@ -92,6 +105,9 @@ class SimCSE(TextMethod[Config]):
         super().__init__(config, encoder)
         self.head: nn.Module = TanhProjection(encoder.dim, encoder.dim) if config.head else nn.Identity()
         self.loss = InfoNCE(config.temperature)
+        if config.mlm_weight < 0:
+            raise InputError(f"mlm_weight is {config.mlm_weight}; it is 0 (no masked-language loss) or more.")
+        self.mlm = MaskedLanguageModel(encoder, config.mlm_probability) if config.mlm_weight else None
 
     @classmethod
     def columns_for(cls, config: Config) -> tuple[Column, ...]:
@@ -107,21 +123,12 @@ class SimCSE(TextMethod[Config]):
         return TextViews(self.encoder.tokenizer, {column.name: TextInput(column.name) for column in columns})
 
     def training_step(self, batch: Batch) -> StepOutput:
-        """One forward pass over all views, so that each row draws a dropout mask of its own."""
-        if not self.config.supervised:
-            first, second = self._embed(batch["text"].repeat(2)).chunk(2)  # [B, D] each
-            return StepOutput({"info_nce": self.loss(first, second).mean()})
-        size = len(batch)
-        texts = [batch["text"], batch["positive"]] + ([batch["negative"]] if "negative" in batch else [])
-        if "negative" in batch and len(batch["negative"]) != size:
-            raise ValueError(
-                f"simcse: {len(batch['negative'])} hard negatives for {size} rows; give every row one, or none any."
-            )
-        views = self._embed(texts[0].followed_by(*texts[1:]))
-        first, second = views[:size], views[size : 2 * size]
-        if "negative" not in batch:
-            return StepOutput({"info_nce": self.loss(first, second).mean()})
-        return StepOutput({"info_nce": self._supervised(first, second, views[2 * size :], batch.row_index).mean()})
+        """One pass over all views, so that each row draws a dropout mask of its own; a second with hidden tokens."""
+        tokens = self._texts(batch)
+        terms = {"info_nce": self._contrast(self._embed(tokens), batch).mean()}
+        if self.mlm is not None:
+            terms["mlm"] = self.config.mlm_weight * self.mlm(self.encoder, tokens)
+        return StepOutput(terms)
 
     def embedder(self) -> TextEncoder:
         """Keep the tower; the head only when supervised ("train with MLP, test without" otherwise)."""
@@ -129,11 +136,32 @@ class SimCSE(TextMethod[Config]):
             return self.encoder.served(self.head.linear, self.head.activation)
         return super().embedder()
 
+    def _texts(self, batch: Batch) -> Tokens:
+        """Lay the texts of all views end to end, view after view."""
+        if not self.config.supervised:
+            text: Tokens = batch["text"]
+            return text.repeat(2)
+        size = len(batch)
+        texts: list[Tokens] = [batch["text"], batch["positive"]] + ([batch["negative"]] if "negative" in batch else [])
+        if "negative" in batch and len(batch["negative"]) != size:
+            raise ValueError(
+                f"simcse: {len(batch['negative'])} hard negatives for {size} rows; give every row one, or none any."
+            )
+        return texts[0].followed_by(*texts[1:])
+
     def _embed(self, tokens: Tokens) -> Tensor:
         projected: Tensor = self.head(self.encoder(tokens))
         return F.normalize(projected, dim=-1, eps=NORM_FLOOR)
 
-    def _supervised(self, first: Tensor, second: Tensor, negative: Tensor, row_index: Tensor) -> RowLosses:
+    def _contrast(self, views: Tensor, batch: Batch) -> RowLosses:
+        size = len(batch)
+        first, second, negative = views.split([size, size, len(views) - 2 * size])  # [B, D] each, or no negative
+        if self.config.supervised and "negative" in batch:
+            return self._with_negatives(first, second, negative, batch.row_index)
+        plain: RowLosses = self.loss(first, second)
+        return plain
+
+    def _with_negatives(self, first: Tensor, second: Tensor, negative: Tensor, row_index: Tensor) -> RowLosses:
         log_weight = self.config.hard_negative_log_weight
         if not log_weight:
             plain: RowLosses = self.loss(first, second, negatives=negative)
