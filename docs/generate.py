@@ -84,7 +84,7 @@ def about(name: str) -> str:
         (
             f"`{column.name}`",
             f"{column.kind.name}{', one or more' if column.many else ''}",
-            "yes" if column.required else "no",
+            column.needed,
             column.help,
         )
         for column in kind.columns

@@ -73,6 +73,16 @@ def test_a_bad_row_is_named_with_file_row_and_reason(likewise, tmp_path, content
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("how", [(), ("--streaming",)])
+def test_triples_of_which_some_lack_the_third_are_refused_before_training(likewise, tmp_path, how):
+    rows = [{"text": f"a {i}", "positive": f"b {i}", "negative": f"c {i}"} for i in range(8)]
+    del rows[5]["negative"]
+    (tmp_path / "nli.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ("train", "simcse", "--supervised", "--data", "nli.jsonl", "--out", "run", "--steps", 2)
+    refused(likewise(*words, *how), "nli.jsonl, row 6: column 'negative' is missing, but the rows before have it")
+    assert not (tmp_path / "run").exists()
+
+
 def test_invalid_utf8_is_named(likewise, tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"good line\nbad \xff line\n")
     refused(likewise("train", "simcse", "--data", "bad.txt", "--out", "run"), "bad.txt", "row 2", "UTF-8")

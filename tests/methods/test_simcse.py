@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+import likewise
 from likewise.encoders import TextEncoderConfig, load_text_encoder
 from likewise.errors import InputError
 from likewise.methods.text.simcse import Config, SimCSE
@@ -219,7 +220,19 @@ def test_a_masked_language_loss_needs_a_mask_token(tiny_tower):
 def test_columns_follow_the_supervision():
     assert [c.name for c in SimCSE.columns_for(Config())] == ["text"]
     columns = SimCSE.columns_for(Config(supervised=True))
-    assert [(c.name, c.required) for c in columns] == [("text", True), ("positive", True), ("negative", False)]
+    assert [(c.name, c.needed) for c in columns] == [
+        ("text", "yes"),
+        ("positive", "yes"),
+        ("negative", "in all rows or in none"),
+    ]
+
+
+def test_triples_of_which_some_lack_the_third_are_refused_before_training(tmp_path):
+    rows = [{"text": f"a {i}", "positive": f"b {i}"} for i in range(8)]
+    rows[3]["negative"] = "c"
+    with pytest.raises(InputError, match=r"^rows\[3\]: column 'negative' has a value, but the rows before have none"):
+        likewise.train("simcse", rows, out=tmp_path / "run", supervised=True, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_temperature_of_zero_is_refused():

@@ -44,7 +44,14 @@ def _entry(name: str, kind: Any) -> dict[str, Any]:
         "paper": str(kind.paper),
         "arxiv": kind.paper.arxiv,
         "columns": [
-            {"name": c.name, "kind": c.kind.name, "required": c.required, "many": c.many, "help": c.help}
+            {
+                "name": c.name,
+                "kind": c.kind.name,
+                "required": c.required,
+                "many": c.many,
+                "all_or_none": c.all_or_none,
+                "help": c.help,
+            }
             for c in kind.columns
         ],
     }
@@ -69,7 +76,7 @@ def _show_one(name: str, kind: Any, json: bool) -> None:
     sys.stdout.write(f"{name}: {_entry(name, kind)['summary']}.\n{kind.paper}\n")
     show_rows(
         ("column", "holds", "needed", "what it is"),
-        [(c.name, f"{c.kind.name}{' (one or more)' if c.many else ''}", "yes" if c.required else "no", c.help)
+        [(c.name, f"{c.kind.name}{' (one or more)' if c.many else ''}", c.needed, c.help)
          for c in kind.columns],
         title="Columns of a row",
     )  # fmt: skip

@@ -17,7 +17,17 @@ from likewise.data.columns import Column
 from likewise.data.sources import Source
 from likewise.errors import InputError, nearest, unknown
 
-__all__ = ["BadRows", "FileChecker", "GoodRows", "Rejections", "check_names", "good_blocks", "mend_or_skip", "no_rows"]
+__all__ = [
+    "BadRows",
+    "FileChecker",
+    "GoodRows",
+    "Rejections",
+    "check_names",
+    "good_blocks",
+    "mend_or_skip",
+    "no_rows",
+    "odd_one",
+]
 
 BadRows = Literal["error", "skip"]
 
@@ -120,9 +130,14 @@ class FileChecker:
         columns: What the rows must bring.
         rename: The file's name of a column by ours, where they differ.
         name: What the file is called in messages.
+        brought: Whether rows have a value, for each column that all of them have or none; the first usable row writes
+            it. Files of one source share it.
     """
 
-    def __init__(self, columns: Sequence[Column], rename: Mapping[str, str], name: str) -> None:
+    def __init__(
+        self, columns: Sequence[Column], rename: Mapping[str, str], name: str, brought: dict[str, bool]
+    ) -> None:
+        self._brought = brought
         self._columns = [(column, rename.get(column.name, column.name)) for column in columns]
         self._rename = rename
         self._name = name
@@ -153,6 +168,9 @@ class FileChecker:
             else:
                 found = dict.fromkeys(range(len(block)), "is missing") if column.required else {}
             problems = {i: f"column '{theirs}' {what}; {_needs(column)}" for i, what in found.items()} | problems
+        for column, theirs in self._columns:
+            if column.all_or_none:
+                problems |= self._odd_rows(column, theirs, values.get(column, [None] * len(block)), problems)
         used = {theirs for _, theirs in self._columns}
         others = {name: column for name, column in block.columns.items() if name not in used}
         numbers = np.asarray(block.numbers, dtype=np.int64)
@@ -166,6 +184,14 @@ class FileChecker:
             for i, reason in problems.items()
         ]
         return GoodRows({column.name: array for column, array in arrays.items()}, others, numbers), bad
+
+    def _odd_rows(self, column: Column, theirs: str, values: list[Any], bad: Mapping[int, str]) -> dict[int, str]:
+        """Find the rows that have a value where the rows before them have none, or the other way round."""
+        has = {i: value is not None and value != [] for i, value in enumerate(values) if i not in bad}
+        if not has:
+            return {}
+        expected = self._brought.setdefault(column.name, next(iter(has.values())))
+        return {i: odd_one(column, theirs, expected) for i, found in has.items() if found != expected}
 
     def _check_columns(self, present: list[str]) -> None:
         """Refuse a file that lacks a column altogether."""
@@ -201,8 +227,9 @@ def good_blocks(
     Raises:
         InputError: A file cannot be read or lacks a column, or a row is bad and bad rows are errors.
     """
+    brought: dict[str, bool] = {}
     for i, name in enumerate(source.files):
-        checker = FileChecker(columns, rename, name)
+        checker = FileChecker(columns, rename, name, brought)
         for block in source.read(i):
             good, bad = checker.check(block)
             rejections.add(name, bad)
@@ -216,8 +243,24 @@ def no_rows(source: Source, rejections: Rejections) -> InputError:
     return InputError(f"none of the {rejections.count} rows of {source.name} can be used ({rejections.first}).")
 
 
+def odd_one(column: Column, theirs: str, expected: bool) -> str:
+    """Say what is wrong with a row whose column has a value where the rows before it have none, or the other way round.
+
+    Args:
+        column: A column that all rows have or none.
+        theirs: What the source calls it.
+        expected: Whether the rows before have a value.
+    """
+    what = "is missing, but the rows before have it" if expected else "has a value, but the rows before have none"
+    return f"column '{theirs}' {what}; {_needs(column)}"
+
+
 def _needs(column: Column) -> str:
-    return f"every row needs {column.must}" if column.required else f"a row brings {column.must} there, or nothing"
+    if column.required:
+        return f"every row needs {column.must}"
+    if column.all_or_none:
+        return f"every row brings {column.must} there, or none does"
+    return f"a row brings {column.must} there, or nothing"
 
 
 def _choose(values: list[Any] | pa.Array, rows: list[int]) -> list[Any] | pa.Array:

@@ -165,6 +165,8 @@ class Column:
         required: Whether every row needs a value. In an optional column a row without one has None (or, with
             ``many``, an empty list).
         many: Whether a row may bring a list of values; rows then always hold a list.
+        all_or_none: Whether an optional column has a value in every row or in no row; the first row that can be used
+            decides which.
         help: What it is for, in a few words; shown by ``likewise methods NAME``.
 
     Example:
@@ -176,12 +178,18 @@ class Column:
     kind: type[Kind]
     required: bool = True
     many: bool = False
+    all_or_none: bool = False
     help: str = ""
 
     @property
     def must(self) -> str:
         """What a row needs, as the end of a sentence."""
         return f"{self.kind.must} or a list of them" if self.many else self.kind.must
+
+    @property
+    def needed(self) -> str:
+        """Which rows need it, as tables of columns say."""
+        return "yes" if self.required else "in all rows or in none" if self.all_or_none else "no"
 
     def tidy(self, value: Any) -> Any:
         """Return a value in the form that rows hold: None or a value; with ``many`` always a list."""

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import filelock
+import numpy as np
 import pyarrow as pa
 
 from likewise.data.arrow_file import ArrowFile, ContentDigest
 from likewise.data.blocks import BadRow
 from likewise.data.cache import cache_folder
-from likewise.data.checking import BadRows, Rejections, check_names, good_blocks, mend_or_skip, no_rows
+from likewise.data.checking import BadRows, Rejections, check_names, good_blocks, mend_or_skip, no_rows, odd_one
 from likewise.data.columns import Column
 from likewise.data.sources import Source, dataset_source, file_source, hub_source, rows_source
 from likewise.data.table import StreamedTable, Table
@@ -135,7 +136,30 @@ def _already_open(table: Table | StreamedTable, columns: Sequence[Column]) -> Ta
                 f"{table.name} was opened for the columns {', '.join(table.column_names)}, and column '{column.name}' "
                 f"({column.must}) is needed; open the source again with these columns."
             )
+        if column.all_or_none:
+            _check_all_or_none(table, column)
     return table
+
+
+def _check_all_or_none(table: Table | StreamedTable, column: Column) -> None:
+    """Refuse a table that was opened without asking that a column has a value in all rows or in none, and has not."""
+    if column.name not in table.column_names or any(
+        one.name == column.name and (one.required or one.all_or_none) for one in table.columns
+    ):
+        return
+    if isinstance(table, StreamedTable):
+        raise InputError(
+            f"{table.name} was opened without asking that column '{column.name}' has a value in all rows or in none, "
+            "and rows that are read as they are needed cannot be looked through; open the source again with these "
+            "columns."
+        )
+    has = table.brings(column)
+    if has.any() and not has.all():
+        odd = int(np.argmax(has != has[0]))
+        raise InputError(
+            f"{table.where(odd)}: {odd_one(column, column.name, bool(has[0]))}. Mend the row, or open the source "
+            "without the column."
+        )
 
 
 def _find(source: Rows, *, streaming: bool) -> Source:
@@ -156,7 +180,7 @@ def _stored(
     found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows, cache: Path
 ) -> Path:
     """Return the folder of the stored table, made if it is not there yet."""
-    declared = [[column.name, column.kind.name, column.required, column.many] for column in columns]
+    declared = [[column.name, column.kind.name, column.required, column.many, column.all_or_none] for column in columns]
     key = json.dumps([LAYOUT, found.identity, declared, sorted(rename.items())])
     folder = cache / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
     if (folder / "about.json").exists():

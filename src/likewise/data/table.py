@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from likewise.data.arrow_file import FILE_COLUMN, OTHER_PREFIX, ROW_COLUMN
 from likewise.data.checking import BadRows, FileChecker, GoodRows, Rejections, good_blocks, no_rows
@@ -110,6 +112,15 @@ class Table:
             KeyError: The table has no such column.
         """
         return self._declared.data.column(name)
+
+    def brings(self, column: Column) -> np.ndarray:
+        """Tell of every row whether it has a value in a column, as bool ``[len(self)]``."""
+        if column.name not in self.column_names:
+            return np.zeros(len(self), dtype=bool)
+        values = self.column(column.name)
+        has = pc.greater(pc.list_value_length(values), 0) if column.many else values.is_valid()
+        found: np.ndarray = has.to_numpy()
+        return found
 
     def extra(self, i: int) -> dict[str, Any]:
         """Return the other columns of row ``i``: metadata, None where the row has no value."""
@@ -229,8 +240,9 @@ class StreamedTable:
     def _look_at_beginnings(self) -> set[str]:
         """Read the first rows of each file, so that a missing column is known before anything begins."""
         present: set[str] = set()
+        brought: dict[str, bool] = {}
         for i, name in enumerate(self._source.files):
-            checker = FileChecker(self.columns, self._rename, name)
+            checker = FileChecker(self.columns, self._rename, name, brought)
             with Rejections(self._bad_rows) as rejections:
                 for block in self._source.read(i):
                     good, bad = checker.check(block)

@@ -87,7 +87,7 @@ class SimCSE(TextMethod[Config]):
     columns = (
         Column("text", Text, help="a sentence; when supervised, the anchor (premise)"),
         Column("positive", Text, required=False, help="supervised: a sentence it entails"),
-        Column("negative", Text, required=False, help="supervised: a sentence that contradicts it"),
+        Column("negative", Text, required=False, all_or_none=True, help="supervised: a sentence that contradicts it"),
     )
     training_defaults = {
         "batch_size": 64,
