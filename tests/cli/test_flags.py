@@ -1,6 +1,7 @@
 """The options people may have in scripts; one that goes or changes its name has to be said in the changelog."""
 
 import pytest
+import typer
 
 from likewise.run_config import RunConfig
 
@@ -27,10 +28,32 @@ def test_the_options_of_train_are_those_that_were_promised(method):
     assert [s.name for s in options["settings"]] == OWN[method].split()
 
 
-def test_help_shows_every_option_with_its_default(likewise, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    shown = " ".join(likewise("train", "simcse", "--help").out.split())
-    for group in (*SHARED.values(), OWN["simcse"]):
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("method", sorted(OWN))
+def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, method, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = likewise("train", method, "--help").out
+    words = out.split()
+    for group in (*SHARED.values(), OWN[method]):
         for name in group.split():
-            assert f"--{name.replace('_', '-')}" in shown
-    assert "[default: 0.05]" in shown
+            assert f"--{name.replace('_', '-')}" in words
+    assert "[default: 0.05]" in " ".join(words)
+    assert max(map(len, out.splitlines())) <= max(width, 80)
+    headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options:", "Data:", "Encoder:", "Method:", "Training:"]
+
+
+@pytest.mark.parametrize("verb", ["quickstart", "methods", "train", "encode", "evaluate", "mine", "index", "search"])
+def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
+    from likewise.cli.app import _build
+
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = likewise(verb, "--help")
+    assert shown.code == 0
+    command = typer.main.get_command(_build([verb])).commands[verb]
+    words = shown.out.replace(",", " ").split()
+    names = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
+    assert [name for name in names if name.startswith("-") and name not in words] == []
+    assert "…" not in shown.out
+    summary = " ".join(likewise("--help").out.split())
+    assert f"{verb} {command.help}" in summary

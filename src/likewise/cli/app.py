@@ -12,6 +12,7 @@ import typer
 
 from likewise import __version__
 from likewise.cli import encode, evaluate, index, methods, mine, quickstart, search, train
+from likewise.cli.help import Verbs
 from likewise.cli.output import fail
 from likewise.errors import LikewiseError
 
@@ -70,8 +71,9 @@ def _build(words: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        cls=Verbs,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     )
 
     @app.callback(invoke_without_command=True)

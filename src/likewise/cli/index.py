@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def index(
     out: Annotated[Path, typer.Option(help="Folder of the index.")],
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Model that embeds the texts; not with --add or --delete.")
+        str | None, typer.Argument(metavar="MODEL", help="Model that embeds the texts; not with --add or --delete.")
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="Texts with metadata: a file, a glob, a folder, hf:OWNER/NAME or demo:NAME.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
+from likewise.cli.help import GroupedCommand, Verbs
 from likewise.cli.methods import shown_default
 from likewise.cli.output import show_mapping, write_json
 from likewise.methods import METHODS
@@ -23,11 +24,15 @@ PANELS = {"data": "Data", "settings": "Method", "encoder": "Encoder", "training"
 def register(app: typer.Typer, words: Sequence[str]) -> None:
     """Add the verb with a command for each method; only the one that is asked for is loaded, for its options."""
     group = typer.Typer(
-        help="Train a method on your data: likewise train METHOD --data FILE --out FOLDER.", no_args_is_help=True
+        cls=Verbs,
+        help="Train a method on your data: likewise train METHOD --data FILE --out FOLDER.",
+        no_args_is_help=True,
     )
     asked = next((word for word in words[1:] if not word.startswith("-")), None) if words[:1] == ["train"] else None
     for name, entry in METHODS.items():
-        group.command(name, help=f"{entry.summary}.")(_command(name) if name == asked else _placeholder)
+        group.command(name, cls=GroupedCommand, help=f"{entry.summary}.")(
+            _command(name) if name == asked else _placeholder
+        )
     app.add_typer(group, name="train")
 
 
@@ -66,7 +71,7 @@ def _option(setting: Setting, panel: str) -> inspect.Parameter:
     """Turn a setting into an option that is None unless given; the method's default is only shown."""
     default = shown_default(setting.default)
     shown = setting.help if default == "-" else f"{setting.help} [default: {default}]"
-    option = typer.Option(help=shown.replace("[", r"\["), show_default=False, rich_help_panel=panel)
+    option = typer.Option(help=shown, show_default=False, rich_help_panel=panel)
     return _parameter(setting.name, _optional(setting.annotation), option, None)
 
 
