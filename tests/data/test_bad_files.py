@@ -3,6 +3,10 @@
 import bz2
 import gzip
 import lzma
+import os
+import subprocess
+import sys
+import textwrap
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -220,6 +224,56 @@ def test_a_cache_that_cannot_be_written(write):
     blocked = write("cache-file", "not a folder")
     with pytest.raises(RunError, match=r"cannot be written .* environment variable LIKEWISE_CACHE\.$"):
         open_table(write("notes.txt", "one\n"), columns=TEXT, cache=blocked)
+
+
+FULL = """
+    import resource, signal, sys
+    from pathlib import Path
+    from likewise.data import Column, Text, open_table
+    from likewise.errors import RunError
+
+    file, how = Path(sys.argv[1]), sys.argv[2]
+    rows = [{"text": f"row {i} " + "word " * 20} for i in range(20_000)]
+    file.write_text("\\n".join(row["text"] for row in rows))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(how.split()[-1]), resource.RLIM_INFINITY))
+    try:
+        open_table(rows if how.startswith("rows") else file, columns=[Column("text", Text)])
+    except RunError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+@pytest.mark.parametrize(
+    ("how", "folder", "variable"),
+    [
+        ("rows 0", "the folder for temporary files", "TMPDIR"),  # nothing at all can be written
+        ("rows 100000", "the folder for temporary files", "TMPDIR"),  # the disk fills up on the way
+        ("file 100000", "the cache folder '", "LIKEWISE_CACHE"),
+    ],
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, cache, how, folder, variable):
+    (tmp_path / "temporary").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(FULL), str(tmp_path / "notes.txt"), how],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary"), "LIKEWISE_CACHE": str(cache)},
+    )
+    assert done.stdout.startswith(folder)
+    assert done.stdout.endswith(f"name another folder in the environment variable {variable}.\n")
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not list(cache.rglob("*.arrow*"))
+
+
+def test_rejected_rows_that_cannot_be_written_down(write):
+    blocked = write("a-file", "not a folder") / "rejected.jsonl"
+    with pytest.raises(RunError, match=r"^the rejected rows cannot be written to '.*a-file.*; free some space"):
+        open_table([{"text": "one"}, {"text": ""}], columns=TEXT, bad_rows="skip", rejected=blocked)
 
 
 def test_a_refused_file_leaves_nothing_in_the_cache(write, cache):

@@ -98,7 +98,7 @@ def open_table(
 
     Raises:
         InputError: Something cannot be used; the message says what, where, and what to do.
-        RunError: The cache cannot be written.
+        RunError: The cache, the folder for temporary files or ``rejected`` cannot be written.
 
     Example:
         >>> from likewise.data import Column, Text
@@ -114,7 +114,10 @@ def open_table(
     if streaming:
         return StreamedTable(found, columns, rename=names, bad_rows=bad_rows, rejected_path=rejected)
     if found.identity is None:
-        with tempfile.TemporaryDirectory(prefix="likewise-") as temporary:
+        with (
+            _storing("the folder for temporary files", "TMPDIR"),
+            tempfile.TemporaryDirectory(prefix="likewise-") as temporary,
+        ):
             about = _write(Path(temporary), found, columns, names, bad_rows)
             _copy_rejected(Path(temporary), rejected, bad_rows)
             return _table(Path(temporary), about, found, columns, in_memory=True)
@@ -185,7 +188,7 @@ def _stored(
     folder = cache / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
     if (folder / "about.json").exists():
         return folder
-    with _storing(cache):
+    with _storing(f"the cache folder '{cache}'", "LIKEWISE_CACHE"):
         cache.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
             if (folder / "about.json").exists():
@@ -199,13 +202,19 @@ def _stored(
 
 
 @contextmanager
-def _storing(cache: Path) -> Iterator[None]:
+def _storing(folder: str, variable: str) -> Iterator[None]:
+    """Turn what a full or forbidden disk raises into one sentence.
+
+    Args:
+        folder: What is written to, as a message calls it.
+        variable: Environment variable that names another folder.
+    """
     try:
         yield
     except OSError as error:
         raise RunError(
-            f"the cache folder '{cache}' cannot be written ({error}); free some space, or name another folder in the "
-            "environment variable LIKEWISE_CACHE."
+            f"{folder} cannot be written ({error}); free some space, or name another folder in the environment "
+            f"variable {variable}."
         ) from error
 
 
@@ -231,10 +240,15 @@ def _write(
 def _copy_rejected(folder: Path, rejected: Path | None, bad_rows: BadRows) -> None:
     if rejected is None or bad_rows == "error":
         return
-    rejected.unlink(missing_ok=True)
-    if (folder / "rejected.jsonl").exists():
-        rejected.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "rejected.jsonl", rejected)
+    try:
+        rejected.unlink(missing_ok=True)
+        if (folder / "rejected.jsonl").exists():
+            rejected.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / "rejected.jsonl", rejected)
+    except OSError as error:
+        raise RunError(
+            f"the rejected rows cannot be written to '{rejected}' ({error}); free some space, or mend the rows."
+        ) from error
 
 
 def _table(

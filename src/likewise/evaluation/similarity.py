@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from likewise.data import Column, Number, Table, Text, open_table
-from likewise.data.sources import find_files
+from likewise.data import Column, Number, Table, Text, find_files, open_table
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import LEVEL, correlation_replicates, interval
 from likewise.evaluation.result import Result
