@@ -9,12 +9,19 @@ import typer
 NAMES = {
     "quickstart": "the reverse dictionary before and after training, on held-out words",
     "picture": "the README's picture, drawn from the stored result of the quickstart",
+    "losses": "time of contrastive losses against whole matrices, open_clip, pytorch-metric-learning and lightly",
+    "memory": "peak memory of the symmetric loss against the number of rows",
+    "neighbours": "exact nearest neighbours against faiss",
+    "training": "training pairs against the trainer of sentence-transformers, in speed and in what is learned",
+    "micro_batch": "a pass in parts against the whole pass and against the Cached loss of sentence-transformers",
+    "encode": "encoding texts against sentence-transformers",
+    "loader": "starting on a million rows, and waiting for batches",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run a benchmark and store its result.")
 for name, about in NAMES.items():
-    app.command(name, help=about)(importlib.import_module(f"benchmarks.{name}").run)
+    app.command(name.replace("_", "-"), help=about)(importlib.import_module(f"benchmarks.{name}").run)
 
 if __name__ == "__main__":
     app()

@@ -17,13 +17,14 @@ from likewise.versions import installed_versions
 RESULTS = Path(__file__).parent / "results"
 
 
-def store(name: str, seeds: Sequence[int], results: Any, **about: Any) -> Path:
+def store(name: str, seeds: Sequence[int], results: Any, *, packages: Sequence[str] = (), **about: Any) -> Path:
     """Write ``benchmarks/results/NAME.json``.
 
     Args:
         name: Name of the benchmark.
         seeds: The seeds that were run, all of them.
         results: Every repetition, and what is made of them.
+        packages: Packages beside our own whose versions matter.
         **about: Anything else that the result depends on: settings, data and where they come from.
 
     Returns:
@@ -33,7 +34,7 @@ def store(name: str, seeds: Sequence[int], results: Any, **about: Any) -> Path:
         "name": name,
         "command": shlex.join(["python", "-m", "benchmarks", *_without_paths(sys.argv[1:])]),
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        "versions": installed_versions(),
+        "versions": installed_versions(*packages),
         "processor": _processor(),
         "seeds": list(seeds),
         **about,

@@ -13,6 +13,7 @@ from torch import nn
 from likewise.errors import NotFiniteError, RunError
 from likewise.training import StepOutput, TrainingConfig, fit
 from likewise.training.checkpoint import Checkpoints
+from likewise.training.log import TIMING
 from likewise.views import Batch
 
 
@@ -66,7 +67,7 @@ def test_every_term_and_metric_is_a_column(tmp_path):
     assert method(batch).loss.item() < before
     log = rows(tmp_path / "metrics.csv")
     assert list(log[0]) == [
-        "step", "epoch", "loss", "error", "size", "bias", "lr", "grad_norm", "rows_per_s", "seconds",
+        "step", "epoch", "loss", "error", "size", "bias", "lr", "grad_norm", "rows_per_s", "seconds", "wait_seconds",
     ]  # fmt: skip
     for row in log:
         assert float(row["loss"]) == pytest.approx(float(row["error"]) + float(row["size"]), rel=1e-5)
@@ -125,9 +126,9 @@ def test_everything_goes_on_to_the_bit(tmp_path):
             again = Regression()
         run(folder, again, resume=True)
         assert all(torch.equal(value, again.state_dict()[key]) for key, value in whole.state_dict().items())
-        kept = [{k: v for k, v in row.items() if k not in ("rows_per_s", "seconds")} for row in
+        kept = [{k: v for k, v in row.items() if k not in TIMING} for row in
                 rows(folder / "metrics.csv")]  # fmt: skip
-        assert kept == [{k: v for k, v in row.items() if k not in ("rows_per_s", "seconds")} for row in
+        assert kept == [{k: v for k, v in row.items() if k not in TIMING} for row in
                         rows(tmp_path / "metrics.csv")]  # fmt: skip
 
 

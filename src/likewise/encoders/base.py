@@ -53,6 +53,14 @@ class Encoder(nn.Module, ABC):
         features = self.in_chunks(self.encode_rows, inputs, order)
         return features[torch.argsort(order).to(features.device)]
 
+    def together(self, *inputs: Any) -> tuple[Tensor, ...]:
+        """Encode several sets of rows; a tower that can do so makes one pass over them.
+
+        Returns:
+            The features of each set, as ``forward`` returns them.
+        """
+        return tuple(self(part) for part in inputs)
+
     def in_chunks(self, encode: Callable[[Any], Tensor], inputs: Any, order: Tensor) -> Tensor:
         """Encode the rows ``order`` of ``inputs``, at most ``micro_batch`` at a time, and lay the results end to end.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
+from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.precision import resolve_precision
@@ -56,6 +57,7 @@ class TextEncoder(Encoder):
         for path, parameter in tower.named_parameters():
             if ".pooler." in path:  # BERT's own sentence head, which no pooling of ours reads
                 parameter.requires_grad_(False)
+        use_bit_dropout(tower)
         self.normalises = isinstance(tower[-1], Normalize)
         self.position_offset: int | None = like.position_offset if like else self._packing_offset()
 
@@ -135,6 +137,17 @@ class TextEncoder(Encoder):
     def order(self, inputs: Tokens) -> Tensor:
         """Shortest text first: texts of a chunk are alike in length."""
         return torch.argsort(inputs.lengths, stable=True)
+
+    def together(self, *inputs: Tokens) -> tuple[Tensor, ...]:
+        """Encode several sets of texts, in one pass where they can share one: fewer and larger products.
+
+        Texts whose prompts differ in length are encoded set by set, because a pooling that leaves prompts out needs one
+        length.
+        """
+        if len({part.prompt_tokens for part in inputs}) > 1:
+            return super().together(*inputs)
+        features: Tensor = self(inputs[0].followed_by(*inputs[1:]))
+        return tuple(features.split([len(part) for part in inputs]))
 
     def encode_rows(self, inputs: Tokens) -> Tensor:
         """Encode ``B`` texts; returns ``features [B, D]`` in float32, before any trailing normalisation."""

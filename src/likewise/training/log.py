@@ -13,7 +13,7 @@ from likewise.errors import InputError
 
 __all__ = ["CsvLog", "Progress", "TensorBoard"]
 
-TIMING = ("rows_per_s", "seconds")
+TIMING = ("rows_per_s", "seconds", "wait_seconds")
 """Columns of the log that tell how fast this machine was; all others are a function of data and settings."""
 
 
@@ -129,7 +129,9 @@ class Progress:
     def step(self, step: int, figures: Mapping[str, float | int]) -> None:
         """Show the figures of a step: every loss term, rows/s; time left is the bar's."""
         shown = "  ".join(
-            f"{name} {value:.4g}" for name, value in figures.items() if name not in ("step", "epoch", "seconds")
+            f"{name} {value:.4g}"
+            for name, value in figures.items()
+            if name not in ("step", "epoch", "seconds", "wait_seconds")
         )
         if self._live:
             self._bar.update(self._task, completed=step, figures=shown)

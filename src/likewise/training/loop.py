@@ -90,8 +90,8 @@ def fit(
     with _stop_on_interrupt() as stop:
         run.start(resume)
         with Progress(total_steps, run.step, show_progress and distributed.rank() == 0) as progress:
-            for epoch, batch in _from(source, run.step, total_steps):
-                figures = run.advance(epoch, batch)
+            for waited, (epoch, batch) in _timed(_from(source, run.step, total_steps)):
+                figures = run.advance(epoch, batch, waited)
                 progress.step(run.step, figures)
                 if run.validates_now():
                     progress.say(f"step {run.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in run.validate().items()))
@@ -137,7 +137,7 @@ class _Run:
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
         self.step = 0
-        self.seconds = 0.0
+        self.seconds = self.wait_seconds = 0.0
         self.best_step: int | None = None
         self.best: dict[str, float] = {}
 
@@ -157,8 +157,8 @@ class _Run:
         self.tensorboard = TensorBoard(self.folder / "tensorboard", self.config.tensorboard and main, self.step)
         self.wrapped.train()
 
-    def advance(self, epoch: float, batch: Batch) -> dict[str, float | int]:
-        """Take one optimiser step; returns its figures."""
+    def advance(self, epoch: float, batch: Batch, waited: float) -> dict[str, float | int]:
+        """Take one optimiser step for which the batch was ``waited`` for, in seconds; returns its figures."""
         began = time.perf_counter()
         output = self._forward(batch.to(self.accelerator.device))
         figures = self._checked(output)
@@ -175,6 +175,7 @@ class _Run:
         self.step += 1
         took = time.perf_counter() - began
         self.seconds += took
+        self.wait_seconds += waited
         rows = int(distributed.sum_over_processes(torch.tensor(len(batch))))
         row: dict[str, float | int] = {
             "step": self.step,
@@ -184,6 +185,7 @@ class _Run:
             "grad_norm": norm,
             "rows_per_s": rows / took,
             "seconds": self.seconds,
+            "wait_seconds": self.wait_seconds,
         }
         if distributed.rank() == 0 and (self.step % self.config.log_every == 0 or self.step == self.total_steps):
             self._written(lambda: self.metrics.write(row), "metrics.csv")
@@ -262,6 +264,7 @@ class _Run:
             progress = {
                 "step": self.step,
                 "seconds": self.seconds,
+                "wait_seconds": self.wait_seconds,
                 "best_step": self.best_step,
                 "best": self.best,
                 "schedule": self.schedule.state_dict(),
@@ -279,7 +282,7 @@ class _Run:
         self.schedule.load_state_dict(progress["schedule"])
         if self.accelerator.scaler is not None and progress["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(progress["scaler"])
-        self.step, self.seconds = progress["step"], progress["seconds"]
+        self.step, self.seconds, self.wait_seconds = progress["step"], progress["seconds"], progress["wait_seconds"]
         self.best_step, self.best = progress["best_step"], progress["best"]
         states = progress["random"]
         if len(states) == distributed.world_size():
@@ -309,6 +312,14 @@ def _from(source: BatchSource, start: int, total_steps: int) -> Iterator[tuple[f
             yield item
             if number == total_steps:
                 return
+
+
+def _timed(batches: Iterator[tuple[float, Batch]]) -> Iterator[tuple[float, tuple[float, Batch]]]:
+    """Yield with each batch the seconds that it was waited for."""
+    began = time.perf_counter()
+    for item in batches:
+        yield time.perf_counter() - began, item
+        began = time.perf_counter()
 
 
 class _Stop:

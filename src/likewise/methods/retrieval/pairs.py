@@ -82,14 +82,11 @@ class Pairs(TextMethod[Config]):
 
     def training_step(self, batch: Batch) -> StepOutput:
         """One softmax over all positives and hard negatives of the batch, for every query."""
-        query = F.normalize(self.encoder(batch["query"]), dim=-1)  # [B, D]
+        texts = batch["positive"].followed_by(batch["negative"]) if "negative" in batch else batch["positive"]
+        query, documents = (F.normalize(x, dim=-1) for x in self.encoder.together(batch["query"], texts))  # [., D]
+        positive, negative = documents.split([len(batch), len(texts) - len(batch)])  # [B, D], [K, D]
         if not distributed.any_process("negative" in batch):
-            positive = F.normalize(self.encoder(batch["positive"]), dim=-1)  # [B, D]
             return self._output(self.loss(query, positive).mean())
-        documents = batch["positive"].followed_by(batch["negative"]) if "negative" in batch else batch["positive"]
-        positive, negative = F.normalize(self.encoder(documents), dim=-1).split(
-            [len(batch), len(documents) - len(batch)]
-        )
         negative_id = batch["negative_id"] if "negative" in batch else batch["positive_id"][:0]
         rows = self.loss(
             query,
