@@ -20,8 +20,8 @@ OURS = {"whole": None, "in parts": 8, "whole fp32": None, "in parts fp32": 8}
 
 
 def run(
-    rounds: Annotated[int, typer.Option(help="Timings of each contender.")] = 5,
-    batch: Annotated[int, typer.Option(help="Rows of a batch.")] = 512,
+    rounds: Annotated[int, typer.Option(help="Timings of each contender.")] = 3,
+    batch: Annotated[int, typer.Option(help="Rows of a batch.")] = 1024,
 ) -> None:
     """Time a forward and backward pass over one batch, measure its memory, print, and store."""
     rows = texts.pairs(batch)

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 from torch.testing import assert_close
 
 from likewise.encoders import TextEncoder, TextEncoderConfig, Tokens, load_text_encoder
+from likewise.encoders.base import Encoder
 from likewise.encoders.packing import SLACK, Run, packed_attention, runs_of
 from likewise.encoders.pretrained import Pooling
 from likewise.errors import InputError
@@ -186,6 +188,19 @@ def test_gradients_do_not_depend_on_the_micro_batch(tiny_tower, sentences, micro
         assert_close(chunked[name], whole[name], rtol=1e-4, atol=1e-5)
 
 
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40), micro_batch=st.integers(1, 45))
+def test_chunks_hold_every_text_once_and_like_numbers_of_tokens(lengths, micro_batch):
+    tokens = Tokens.from_lists([[7] * length for length in lengths])
+    tower = SimpleNamespace(micro_batch=micro_batch, cost=lambda inputs: inputs.lengths)
+    order = torch.argsort(tokens.lengths, stable=True)
+    chunks = Encoder.chunks(tower, tokens, order)
+    assert torch.equal(torch.cat(chunks), order)
+    assert all(len(chunk) for chunk in chunks)
+    number = -(-len(lengths) // micro_batch)
+    assert len(chunks) <= number
+    assert all(tokens.lengths[chunk].sum() <= sum(lengths) / number + max(lengths) for chunk in chunks)
+
+
 def test_under_dropout_a_micro_batch_is_computed_twice_with_the_same_mask(tiny_tower, sentences):
     tokens = tiny_tower.tokenizer(sentences)
     tiny_tower.train()
@@ -194,7 +209,7 @@ def test_under_dropout_a_micro_batch_is_computed_twice_with_the_same_mask(tiny_t
     torch.manual_seed(3)  # the same chunks, kept in memory instead of computed again
     tiny_tower.zero_grad(set_to_none=True)
     order = tiny_tower.order(tokens)
-    features = torch.cat([tiny_tower.encode_rows(tokens.select(part)) for part in order.split(3)])
+    features = torch.cat([tiny_tower.encode_rows(tokens.select(part)) for part in tiny_tower.chunks(tokens, order)])
     features = features[torch.argsort(order)]
     (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
     for name, parameter in tiny_tower.named_parameters():

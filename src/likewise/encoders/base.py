@@ -16,10 +16,11 @@ __all__ = ["Encoder"]
 class Encoder(nn.Module, ABC):
     """A tower: model inputs of ``B`` rows to ``features [B, D]``.
 
-    A subclass says how rows are encoded (:meth:`encode_rows`), how a part of them is taken (:meth:`select`) and in
-    which order chunks are cut (:meth:`order`). The pass in chunks is here, once for all towers: with ``micro_batch``
-    set, at most that many rows are encoded at a time under activation checkpointing, so the loss still sees the whole
-    batch while the memory for activations is that of one chunk. This is what is known as cached gradients.
+    A subclass says how rows are encoded (:meth:`encode_rows`), how a part of them is taken (:meth:`select`), and in
+    which order and by which cost chunks are cut (:meth:`order`, :meth:`cost`). The pass in chunks is here, once for all
+    towers: with ``micro_batch`` set, that many rows, in the mean, are encoded at a time under activation checkpointing,
+    so the loss still sees the whole batch while the memory for activations is that of one chunk. This is what is known
+    as cached gradients.
 
     Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
     arXiv 2101.06983. There the embeddings' gradients are stored and the chunks encoded a second time by hand;
@@ -27,7 +28,7 @@ class Encoder(nn.Module, ABC):
     """
 
     micro_batch: int | None = None
-    """Rows encoded at a time, >= 1; None: the whole batch at once."""
+    """Rows encoded at a time, >= 1, in the mean over chunks of like cost; None: the whole batch at once."""
 
     @abstractmethod
     def encode_rows(self, inputs: Any) -> Tensor:
@@ -40,6 +41,10 @@ class Encoder(nn.Module, ABC):
     def order(self, inputs: Any) -> Tensor:
         """Return the order in which chunks are cut, int64 ``[B]``; rows alike in cost should be neighbours."""
         return torch.arange(len(inputs))
+
+    def cost(self, inputs: Any) -> Tensor:
+        """Return what each row costs in memory, > 0 ``[B]``, in any unit; chunks are cut so that they cost alike."""
+        return torch.ones(len(inputs))
 
     def forward(self, inputs: Any) -> Tensor:
         """Encode ``B`` rows in their order; see the class for ``micro_batch``.
@@ -62,7 +67,7 @@ class Encoder(nn.Module, ABC):
         return tuple(self(part) for part in inputs)
 
     def in_chunks(self, encode: Callable[[Any], Tensor], inputs: Any, order: Tensor) -> Tensor:
-        """Encode the rows ``order`` of ``inputs``, at most ``micro_batch`` at a time, and lay the results end to end.
+        """Encode the rows ``order`` of ``inputs`` in chunks, ``micro_batch`` at a time, and lay the results end to end.
 
         Args:
             encode: Encodes all rows of what it is given in one pass; what it returns need not be one vector a row.
@@ -71,13 +76,21 @@ class Encoder(nn.Module, ABC):
         """
         if self._one_pass(inputs):
             return encode(self.select(inputs, order))
-        chunks: list[Tensor] = [
+        encoded: list[Tensor] = [
             checkpoint(encode, self.select(inputs, index), use_reentrant=False)
             if torch.is_grad_enabled()
             else encode(self.select(inputs, index))
-            for index in order.split(self.micro_batch or len(order))
+            for index in self.chunks(inputs, order)
         ]
-        return torch.cat(chunks)
+        return torch.cat(encoded)
+
+    def chunks(self, inputs: Any, order: Tensor) -> list[Tensor]:
+        """Return rows cut into as many chunks as ``micro_batch`` asks for, none of them empty, of nearly equal cost."""
+        number = -(-len(order) // (self.micro_batch or len(order)))
+        share = self.cost(inputs)[order].cumsum(0, dtype=torch.float64)
+        middle = (share - 0.5 * self.cost(inputs)[order]) / share[-1]
+        chunk = (middle * number).long().clamp(max=number - 1)
+        return [order[chunk == place] for place in chunk.unique()]
 
     def _one_pass(self, inputs: Any) -> bool:
         return self.micro_batch is None or len(inputs) <= self.micro_batch

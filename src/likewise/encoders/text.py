@@ -138,6 +138,10 @@ class TextEncoder(Encoder):
         """Shortest text first: texts of a chunk are alike in length."""
         return torch.argsort(inputs.lengths, stable=True)
 
+    def cost(self, inputs: Tokens) -> Tensor:
+        """Tokens of each text."""
+        return inputs.lengths
+
     def together(self, *inputs: Tokens) -> tuple[Tensor, ...]:
         """Encode several sets of texts, in one pass where they can share one: fewer and larger products.
 

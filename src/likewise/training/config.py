@@ -23,8 +23,8 @@ class TrainingConfig:
     batch_size: int = 64
     """Rows of one optimiser step over all processes."""
     micro_batch: int | None = None
-    """Rows encoded at a time, >= 1. The loss still sees the whole batch; memory is that of a micro-batch, at the cost
-    of a second forward pass. Whole batches where not given."""
+    """Texts (images, ...) encoded at a time, >= 1, in the mean. The loss still sees the whole batch; memory is that of
+    a micro-batch, at the cost of a second forward pass. Whole batches where not given."""
     lr: float = 2e-5
     """Peak learning rate of AdamW, > 0."""
     weight_decay: float = 0.01
