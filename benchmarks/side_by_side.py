@@ -50,14 +50,12 @@ class Bar:
         measured: The figure.
         limit: What it has to be.
         at_most: Whether the limit is from above.
-        why: Where it is not met: the reason.
     """
 
     what: str
     measured: float
     limit: float
     at_most: bool
-    why: str = ""
 
     @property
     def met(self) -> bool:

@@ -6,6 +6,8 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: about NAME -->        paper and columns of a method
     <!-- generated: settings NAME -->     every setting of a method with the default that holds for it
     <!-- generated: results NAME -->      a section with the figures stored in benchmarks/results/NAME.json
+    <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
+    <!-- generated: timings NAME -->      the contenders' times stored in benchmarks/results/NAME.json
 
 mkdocs calls ``on_page_markdown`` for each page (``hooks`` in ``mkdocs.yml``). Where no result over at least three
 seeds is stored, nothing is said.
@@ -16,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +57,17 @@ def fill(markdown: str, results: Path = RESULTS) -> str:
 
     def replacement(marker: re.Match[str]) -> str:
         kind, name = marker.groups()
-        if kind == "results":
-            return measured(results / f"{name}.json")
-        makers = {"about": about, "settings": settings}
-        if kind == "methods":
-            return methods()
+        makers: dict[str, Callable[[], str]] = {
+            "about": lambda: about(name),
+            "settings": lambda: settings(name),
+            "methods": methods,
+            "results": lambda: measured(results / f"{name}.json"),
+            "bars": lambda: bars(sorted(results.glob("*.json"))),
+            "timings": lambda: timings(results / f"{name}.json"),
+        }
         if kind not in makers:
-            raise unknown("marker", kind, [*makers, "methods", "results"])
-        return makers[kind](name)
+            raise unknown("marker", kind, makers)
+        return makers[kind]()
 
     return MARKER.sub(replacement, markdown)
 
@@ -116,12 +121,10 @@ def measured(path: Path) -> str:
         return ""
     compared = _arms(stored) if "arm" in stored["results"][0] else _before_and_after(stored)
     seeds = [str(seed) for seed in stored["seeds"]]
-    versions = ", ".join(f"{package} {version}" for package, version in stored["versions"].items())
     about = f"{stored['about']} " if "about" in stored else ""
     return (
         f"## Measured\n\n{about}Mean over the seeds {', '.join(seeds)}; in brackets the lowest and the "
-        f"highest:\n\n{compared}\n\nMeasured by `{stored['command']}` on {stored['processor']}, {stored['date']}, with "
-        f"{versions}. Every run is in `benchmarks/results/{path.name}`."
+        f"highest:\n\n{compared}\n\n{origin(stored, path)}"
     )
 
 
@@ -146,6 +149,64 @@ def _arms(stored: Mapping[str, Any]) -> str:
         for arm, several in arms.items()
     ]
     return table(("", *figures), rows)
+
+
+def bars(paths: Iterable[Path]) -> str:
+    """Return a table of what benchmarks promise: work, figure, limit, and whether it is met."""
+    rows = []
+    for path in paths:
+        for bar in json.loads(path.read_text(encoding="utf-8")).get("bars", ()):
+            sign = "at most" if bar["at_most"] else "at least"
+            met = "yes" if bar["met"] else "**no**"
+            rows.append((f"`{path.stem}`", bar["what"], f"{bar['measured']:.3g}", f"{sign} {bar['limit']:g}", met))
+    return table(("benchmark", "what", "measured", "promised", "met"), rows)
+
+
+def timings(path: Path) -> str:
+    """Return the medians of all contenders, a table for each kind of work, and how they were measured.
+
+    In brackets: how many times as long as the first contender it took, the median over rounds of the ratio within one.
+    """
+    if not path.exists():
+        return ""
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for case in stored["results"]:
+        groups.setdefault((case["case"]["form"], *case["seconds"]), []).append(case)
+    tables = []
+    for (form, first, *others), cases in groups.items():
+        rows = []
+        for case in cases:
+            sizes = ", ".join(f"{name} {value:,}" for name, value in case["case"].items() if name != "form")
+            seconds: Mapping[str, Sequence[float]] = case["seconds"]
+            ratios = {
+                name: statistics.median(a / b for a, b in zip(seconds[name], seconds[first], strict=True))
+                for name in others
+            }
+            cells = [f"{duration(statistics.median(seconds[name]))} ({ratios[name]:.2f})" for name in others]
+            rows.append((sizes, duration(statistics.median(seconds[first])), *cells))
+        tables.append(table((form, first, *others), rows))
+    return "\n\n".join([*tables, origin(stored, path)])
+
+
+def origin(stored: Mapping[str, Any], path: Path) -> str:
+    """Return by what, on what and when a stored result was measured."""
+    versions = ", ".join(f"{package} {version}" for package, version in stored["versions"].items())
+    threads = f", {stored['threads']} threads" if "threads" in stored else ""
+    return (
+        f"Measured by `{stored['command']}` on {stored['processor']}{threads}, {stored['date']}, with {versions}. "
+        f"Every run is in `benchmarks/results/{path.name}`."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that shows it best.
+
+    Example:
+        >>> duration(0.0123), duration(4.5)
+        ('12.3 ms', '4.50 s')
+    """
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{seconds:.2f} s"
 
 
 def spread(values: Sequence[float], form: str) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "gather_objects",
     "gather_rows",
     "logsumexp_over_processes",
+    "lost_a_process",
     "rank",
     "row_counts",
     "row_offset",
@@ -101,6 +102,11 @@ def any_process(flag: bool) -> bool:
     total = torch.tensor([int(flag)], dtype=torch.int64, device=_device())
     dist.all_reduce(total, op=dist.ReduceOp.MAX)
     return bool(total.item())
+
+
+def lost_a_process(error: BaseException) -> bool:
+    """Tell whether an error is that of an exchange in which another process did not take part, because it has ended."""
+    return _active() and (isinstance(error, dist.DistError) or "gloo" in str(error).lower())
 
 
 def _all_reduce(x: Tensor, op: Any = None) -> Tensor:

@@ -135,6 +135,34 @@ def test_stored_results_of_several_ways_of_training_become_a_section(generate, t
     assert section.endswith(ENDING)
 
 
+def test_stored_timings_become_a_table_a_kind_of_work(generate, tmp_path):
+    results = [
+        {"case": {"form": "small", "N": 2048}, "seconds": {"ours": [0.01, 0.02, 0.03], "theirs": [0.03, 0.02, 0.12]}},
+        {"case": {"form": "small", "N": 4096}, "seconds": {"ours": [1.0], "theirs": [2.5]}},
+        {"case": {"form": "large", "N": 8192}, "seconds": {"ours": [2.0]}},
+    ]
+    (tmp_path / "example.json").write_text(json.dumps({**STORED, "threads": 2, "results": results}))
+    filled = generate.fill("<!-- generated: timings example -->", tmp_path)
+    assert (
+        "| small | ours | theirs |\n|---|---|---|\n| N 2,048 | 20 ms | 30 ms (3.00) |\n"
+        "| N 4,096 | 1.00 s | 2.50 s (2.50) |\n\n| large | ours |\n|---|---|\n| N 8,192 | 2.00 s |\n"
+    ) in filled
+    assert filled.endswith(ENDING.replace("something,", "something, 2 threads,"))
+
+
+def test_promises_of_all_benchmarks_become_one_table(generate, tmp_path):
+    bars = [
+        {"what": "times theirs", "measured": 3.14159, "limit": 3, "at_most": False, "met": True},
+        {"what": "MB", "measured": 612.0, "limit": 500, "at_most": True, "met": False},
+    ]
+    (tmp_path / "example.json").write_text(json.dumps({**STORED, "results": [], "bars": bars}))
+    (tmp_path / "other.json").write_text(json.dumps({**STORED, "results": []}))
+    assert generate.fill("<!-- generated: bars -->", tmp_path).splitlines()[2:] == [
+        "| `example` | times theirs | 3.14 | at least 3 | yes |",
+        "| `example` | MB | 612 | at most 500 | **no** |",
+    ]
+
+
 def test_nothing_is_said_about_fewer_than_three_seeds(generate, tmp_path):
     run = {"seed": 0, "before": {"recall@1": 0.25}, "after": {"recall@1": 0.5}, "seconds": 100.0}
     assert section_of(generate, tmp_path, results=[run], seeds=[0]) == ""

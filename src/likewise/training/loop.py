@@ -36,7 +36,7 @@ BatchSource = Callable[[int], Iterable[tuple[float, Batch]]]
 
 
 class Interrupted(RunError):
-    """The run was asked to stop (Ctrl-C) and has written a checkpoint."""
+    """The run was asked to stop (Ctrl-C, SIGTERM) and has written a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ def fit(
         How it ended; ``method`` holds the weights that are to be kept.
 
     Raises:
-        RunError: A loss term is not finite (names it), or nothing more can be written; the last good checkpoint stays.
-        Interrupted: Ctrl-C; a checkpoint of the step that was under way has been written.
+        RunError: A loss term is not finite (names it), nothing more can be written, or another process of the run has
+            ended; the last good checkpoint stays.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint of the step that was under way has been written.
     """
     run = _Run(method, config, total_steps, folder, validation)
-    with _stop_on_interrupt() as stop:
+    with _stop_on_interrupt() as stop, run.told_apart_from_others():
         run.start(resume)
         with Progress(total_steps, run.step, show_progress and distributed.rank() == 0) as progress:
             for waited, (epoch, batch) in _timed(_from(source, run.step, total_steps)):
@@ -212,11 +213,26 @@ class _Run:
                 raise self._not_finite(f"the loss term '{name}'")
         return figures
 
-    def _not_finite(self, what: str) -> RunError:
+    @contextmanager
+    def told_apart_from_others(self) -> Iterator[None]:
+        """Say so where it is not this process that failed."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not distributed.lost_a_process(error):
+                raise
+            raise RunError(
+                f"another process of this run ended at step {self.step + 1}, and its rows are missing; {self._kept()}. "
+                "Look for what it said, then repeat the command with --resume, with as many processes as you like."
+            ) from error
+
+    def _kept(self) -> str:
         done = self.checkpoints.steps()
-        kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
+        return f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
+
+    def _not_finite(self, what: str) -> RunError:
         return RunError(
-            f"{what} is not finite at step {self.step + 1}; {kept}. "
+            f"{what} is not finite at step {self.step + 1}; {self._kept()}. "
             "Lower --lr, raise --temperature, or train in --precision fp32, in a new --out."
         )
 
@@ -328,7 +344,7 @@ class _Stop:
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[_Stop]:
-    """Let the first Ctrl-C finish the step and write a checkpoint; a second one stops at once."""
+    """Let the first Ctrl-C or SIGTERM finish the step and write a checkpoint; a second one stops at once."""
     stop = _Stop()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -337,11 +353,12 @@ def _stop_on_interrupt() -> Iterator[_Stop]:
         stop.asked = True
 
     try:
-        before = signal.signal(signal.SIGINT, ask)
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: the caller handles interrupts
         yield stop
         return
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
