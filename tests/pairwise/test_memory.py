@@ -1,6 +1,7 @@
 """Memory is that of the rows and of a fixed number of tiles: measured, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -38,15 +39,16 @@ print(json.dumps(peak_mb() - before))
 """
 
 
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Lets glibc return freed tiles at once; how many it would hold on to differs from run to run."""
+
+
 def peak_mb(kind: str, num_rows: int) -> float:
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, kind, str(num_rows)], capture_output=True, text=True, check=True, timeout=300
-    )
+        [sys.executable, "-c", MEASURE, kind, str(num_rows)], capture_output=True, text=True, check=True, timeout=300,
+        env={**os.environ, **GIVE_BACK},
+    )  # fmt: skip
     return json.loads(done.stdout)
-
-
-ALLOCATOR_MB = 64
-"""What an allocator may hold on to of tiles that were freed: it differs from run to run."""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
@@ -59,4 +61,4 @@ def test_memory_is_flat_beyond_a_tile(kind, sizes, allowed_mb):
     """All pairs of the larger problem take 2.3, 0.8 and 0.9 GB a copy; its rows and gradients at most 4 MB."""
     small, large = (peak_mb(kind, size) for size in sizes)
     assert small < allowed_mb
-    assert large < small + ALLOCATOR_MB
+    assert large < small + 10

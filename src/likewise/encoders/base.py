@@ -87,8 +87,9 @@ class Encoder(nn.Module, ABC):
     def chunks(self, inputs: Any, order: Tensor) -> list[Tensor]:
         """Return rows cut into as many chunks as ``micro_batch`` asks for, none of them empty, of nearly equal cost."""
         number = -(-len(order) // (self.micro_batch or len(order)))
-        share = self.cost(inputs)[order].cumsum(0, dtype=torch.float64)
-        middle = (share - 0.5 * self.cost(inputs)[order]) / share[-1]
+        cost = self.cost(inputs)[order]
+        total = cost.cumsum(0, dtype=torch.float64)
+        middle = (total - 0.5 * cost) / total[-1]  # where a row stands in the whole, in (0, 1)
         chunk = (middle * number).long().clamp(max=number - 1)
         return [order[chunk == place] for place in chunk.unique()]
 
