@@ -16,6 +16,7 @@ NAMES = {
     "micro_batch": "a pass in parts against the whole pass and against the Cached loss of sentence-transformers",
     "encode": "encoding texts against sentence-transformers",
     "loader": "starting on a million rows, and waiting for batches",
+    "kernels": "attention over short texts and dropout, as towers run them, against PyTorch's own",
     "plots": "time and memory against the number of rows, drawn from the stored results",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }

@@ -1,7 +1,7 @@
 """Dropout whose random bits are drawn four at a time.
 
-On a processor most of the time of PyTorch's dropout goes into drawing one Bernoulli number an element, which is an
-eighth of a training step of a small transformer. Sixteen random bits are enough to decide, and a draw has 64.
+On a processor most of the time of PyTorch's dropout goes into drawing one Bernoulli number an element. Sixteen random
+bits are enough to decide, and a draw has 64.
 """
 
 from __future__ import annotations

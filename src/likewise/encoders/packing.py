@@ -140,8 +140,8 @@ def packed_attention(
 def _by_products(query: Tensor, dropout: float) -> bool:
     """Whether to multiply rather than to call the fused kernel.
 
-    On a processor the fused kernel has no dropout, and in bfloat16 it is slow: up to twice in the forward pass over
-    short texts, and 5 to 15 times in the backward pass.
+    On a processor the fused kernel has no dropout, and in bfloat16 it is slow over short texts, above all in the
+    backward pass: docs/performance.md has the ratios.
     """
     slow = query.dtype == torch.bfloat16 or dropout > 0
     return slow and query.device.type == "cpu" and query.shape[2] <= PRODUCTS_UP_TO
