@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from likewise.training.loop import Measure
     from likewise.views import Batch
 
-__all__ = ["train", "train_run"]
+__all__ = ["batches", "build_method", "open_training_data", "train", "train_run"]
 
 
 def train(
@@ -103,29 +103,32 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
         if (out / artefact.ABOUT).exists():
             return artefact.load(out)
     kind = get_method(config.method)
-    _check_batch(config, kind)
-    table = _open_training_data(config, kind, rows, out)
+    table = open_training_data(config, rows, rejected=out / "rejected.jsonl")
     tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
     if resume:
         refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
-    torch.manual_seed(config.training.seed)  # fresh weights are a function of the seed
-    method = kind.build(config.settings, config.encoder)
+    method = build_method(config)
     validation = _validation(config, method)
-    source, steps_per_epoch = _batches(config, method, table)
+    source, steps_per_epoch = batches(config, method, table)
     total = config.training.total_steps(steps_per_epoch)
     if distributed.rank() == 0:
         write_settings(out, tree)
     result = fit(
         method, source, config.training, total, out, resume=resume, validation=validation, show_progress=progress
     )
-    embedder: TextEncoder = method.embedder()
+    embedder = cast("TextEncoder", method.embedder())
     if distributed.rank() == 0:
         about = artefact.About(
             method=config.method,
             paper=str(kind.paper),
             settings=config.as_tree(),
             data={"name": table.name, "rows": _length(table), "fingerprint": table.fingerprint},
-            training={"steps": result.steps, "seconds": round(result.seconds, 1), "kept_step": result.best_step},
+            training={
+                "steps": result.steps,
+                "seconds": round(result.seconds, 1),
+                "encoded": result.encoded,
+                "kept_step": result.best_step,
+            },
             figures=result.best,
         )
         try:
@@ -137,7 +140,32 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
     return embedder.eval()
 
 
-def _check_batch(config: RunConfig, kind: type[Method[Any]]) -> None:
+def build_method(config: RunConfig) -> Method[Any]:
+    """Build the method of a run; its fresh weights are a function of the run's seed.
+
+    Raises:
+        InputError: The encoder cannot be loaded, or a setting does not fit it.
+    """
+    torch.manual_seed(config.training.seed)
+    method: Method[Any] = get_method(config.method).build(config.settings, config.encoder)
+    return method
+
+
+def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | None = None) -> Table | StreamedTable:
+    """Open what a run trains on.
+
+    Args:
+        config: The resolved settings.
+        rows: Rows in memory, instead of ``config.data.data``.
+        rejected: File of the rows that cannot be used, where these are skipped.
+
+    Raises:
+        InputError: The data cannot be read, a row is bad, or the batch is too small for the method.
+    """
+    from likewise.data import open_table
+    from likewise.data.renaming import parse_renaming
+
+    kind = get_method(config.method)
     size = config.training.batch_size
     if size < kind.min_rows:
         raise InputError(
@@ -145,18 +173,13 @@ def _check_batch(config: RunConfig, kind: type[Method[Any]]) -> None:
             f"{kind.min_rows}. Use --batch-size 32 or more."
         )
 
-
-def _open_training_data(config: RunConfig, kind: type[Method[Any]], rows: Any, out: Path) -> Table | StreamedTable:
-    from likewise.data import open_table
-    from likewise.data.renaming import parse_renaming
-
     def opened() -> Table | StreamedTable:
         return open_table(
             config.data.data if rows is None else rows,
             columns=kind.columns_for(config.settings),
             rename=parse_renaming(config.data.columns),
             bad_rows=config.data.bad_rows,
-            rejected=out / "rejected.jsonl",
+            rejected=rejected,
             streaming=config.data.streaming,
         )
 
@@ -168,8 +191,20 @@ def _open_training_data(config: RunConfig, kind: type[Method[Any]], rows: Any, o
     return opened()
 
 
-def _batches(config: RunConfig, method: Method[Any], table: Table | StreamedTable) -> tuple[Any, int | None]:
-    """Return where batches come from, and how many make one pass over the data."""
+def batches(
+    config: RunConfig, method: Method[Any], table: Table | StreamedTable
+) -> tuple[Callable[[int], Iterator[tuple[float, Batch]]], int | None]:
+    """Return where the batches of a run come from, and how many make one pass over the data.
+
+    Args:
+        config: The resolved settings.
+        method: Makes the views.
+        table: The rows.
+
+    Returns:
+        ``source(start)``, which yields (epoch, batch of this process) from optimiser step ``start`` (from 0) on; and
+        the batches of one pass, None where the data are streamed.
+    """
     from likewise.sampling import BatchLoader, plan_batches
 
     training = config.training

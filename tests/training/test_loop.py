@@ -67,7 +67,8 @@ def test_every_term_and_metric_is_a_column(tmp_path):
     assert method(batch).loss.item() < before
     log = rows(tmp_path / "metrics.csv")
     assert list(log[0]) == [
-        "step", "epoch", "loss", "error", "size", "bias", "lr", "grad_norm", "rows_per_s", "seconds", "wait_seconds",
+        "step", "epoch", "loss", "error", "size", "bias", "lr", "grad_norm", "encoded", "rows_per_s", "seconds",
+        "wait_seconds",
     ]  # fmt: skip
     for row in log:
         assert float(row["loss"]) == pytest.approx(float(row["error"]) + float(row["size"]), rel=1e-5)

@@ -29,6 +29,9 @@ class Encoder(nn.Module, ABC):
 
     micro_batch: int | None = None
     """Rows encoded at a time, >= 1, in the mean over chunks of like cost; None: the whole batch at once."""
+    encoded: int = 0
+    """Rows that have gone through since the tower was made: what training costs, whatever the machine. A second pass
+    over activations (``micro_batch``) is not counted, nor is :meth:`Embedder.encode`."""
 
     @abstractmethod
     def encode_rows(self, inputs: Any) -> Tensor:
@@ -52,6 +55,7 @@ class Encoder(nn.Module, ABC):
         Returns:
             ``features [B, D]``, not normalised.
         """
+        self.encoded += len(inputs)
         if self._one_pass(inputs):
             return self.encode_rows(inputs)
         order = self.order(inputs)

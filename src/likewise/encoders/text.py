@@ -185,6 +185,7 @@ class TextEncoder(Encoder):
         _ = self.transformer  # says so where there is none
         if not len(tokens):
             return self.token_features(self.tokenizer([""]).to(tokens.ids.device))[:0]
+        self.encoded += len(tokens)
         order = self.order(tokens)
         features = self.in_chunks(self._token_features, tokens, order)
         return features[torch.argsort(tokens.places(order))]

@@ -98,6 +98,13 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """Compute the named loss terms of one batch."""
 
     @abstractmethod
+    def start(self) -> Embedder:
+        """Return what training starts from: the tower as it was loaded, without what the method adds to it.
+
+        Methods that start alike, alike to the bit, can be compared; its fingerprint before training says so.
+        """
+
+    @abstractmethod
     def embedder(self) -> Embedder:
         """Return what is kept after training; it shares the weights, so it can be asked for at any step."""
 
@@ -122,6 +129,10 @@ class TextMethod(Method[ConfigT]):
     def build(cls, config: ConfigT, encoder_config: TextEncoderConfig) -> TextMethod[ConfigT]:
         """Load the tower and build the method on it."""
         return cls(config, load_text_encoder(encoder_config))
+
+    def start(self) -> TextEncoder:
+        """Start from the tower, with unit vectors."""
+        return self.encoder.served()
 
     def embedder(self) -> TextEncoder:
         """Keep the tower alone, with unit vectors."""

@@ -131,7 +131,7 @@ class Progress:
         shown = "  ".join(
             f"{name} {value:.4g}"
             for name, value in figures.items()
-            if name not in ("step", "epoch", "seconds", "wait_seconds")
+            if name not in ("step", "epoch", "encoded", "seconds", "wait_seconds")
         )
         if self._live:
             self._bar.update(self._task, completed=step, figures=shown)

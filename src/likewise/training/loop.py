@@ -46,12 +46,14 @@ class TrainingResult:
     Args:
         steps: Optimiser steps taken over all parts of the run.
         seconds: Time spent in steps, over all parts of the run.
+        encoded: Rows that went through the encoders in all steps, in all processes.
         best_step: Step of the model that was kept, None where nothing was validated.
         best: Figures of that model.
     """
 
     steps: int
     seconds: float
+    encoded: int
     best_step: int | None
     best: Mapping[str, float]
 
@@ -130,14 +132,14 @@ class _Run:
         self.folder = folder
         self.validation = validation
         self.method = method
-        for module in method.modules():
-            if isinstance(module, Encoder):
-                module.micro_batch = config.micro_batch
+        self.encoders = [module for module in method.modules() if isinstance(module, Encoder)]
+        for encoder in self.encoders:
+            encoder.micro_batch = config.micro_batch
         optimizer = adamw(method, config)
         self.schedule = learning_rate_schedule(optimizer, config, total_steps)
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
-        self.step = 0
+        self.step = self.encoded = 0
         self.seconds = self.wait_seconds = 0.0
         self.best_step: int | None = None
         self.best: dict[str, float] = {}
@@ -161,7 +163,9 @@ class _Run:
     def advance(self, epoch: float, batch: Batch, waited: float) -> dict[str, float | int]:
         """Take one optimiser step for which the batch was ``waited`` for, in seconds; returns its figures."""
         began = time.perf_counter()
+        encoded_before = sum(encoder.encoded for encoder in self.encoders)
         output = self._forward(batch.to(self.accelerator.device))
+        encoded = sum(encoder.encoded for encoder in self.encoders) - encoded_before
         figures = self._checked(output)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(output.loss)
@@ -177,13 +181,15 @@ class _Run:
         took = time.perf_counter() - began
         self.seconds += took
         self.wait_seconds += waited
-        rows = int(distributed.sum_over_processes(torch.tensor(len(batch))))
+        rows, encoded = distributed.sum_over_processes(torch.tensor([len(batch), encoded])).tolist()
+        self.encoded += encoded
         row: dict[str, float | int] = {
             "step": self.step,
             "epoch": round(epoch, 6),
             **figures,
             "lr": rate,
             "grad_norm": norm,
+            "encoded": self.encoded,
             "rows_per_s": rows / took,
             "seconds": self.seconds,
             "wait_seconds": self.wait_seconds,
@@ -281,6 +287,7 @@ class _Run:
                 "step": self.step,
                 "seconds": self.seconds,
                 "wait_seconds": self.wait_seconds,
+                "encoded": self.encoded,
                 "best_step": self.best_step,
                 "best": self.best,
                 "schedule": self.schedule.state_dict(),
@@ -299,6 +306,7 @@ class _Run:
         if self.accelerator.scaler is not None and progress["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(progress["scaler"])
         self.step, self.seconds, self.wait_seconds = progress["step"], progress["seconds"], progress["wait_seconds"]
+        self.encoded = progress["encoded"]
         self.best_step, self.best = progress["best_step"], progress["best"]
         states = progress["random"]
         if len(states) == distributed.world_size():
@@ -319,7 +327,7 @@ class _Run:
             best = Checkpoints(self.folder / "best").path(self.best_step)
             self.method.load_state_dict(read_state(best, "method"))
         self.method.eval()
-        return TrainingResult(self.step, self.seconds, self.best_step, self.best)
+        return TrainingResult(self.step, self.seconds, self.encoded, self.best_step, self.best)
 
 
 def _from(source: BatchSource, start: int, total_steps: int) -> Iterator[tuple[float, Batch]]:
