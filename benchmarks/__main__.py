@@ -18,6 +18,7 @@ NAMES = {
     "loader": "starting on a million rows, and waiting for batches",
     "kernels": "attention over short texts and dropout, as towers run them, against PyTorch's own",
     "plots": "time and memory against the number of rows, drawn from the stored results",
+    "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

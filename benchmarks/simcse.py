@@ -41,17 +41,17 @@ def run(
     steps: Annotated[int, typer.Option(help="Optimiser steps of every trained arm.")] = SETTINGS["steps"],  # type: ignore[assignment]
 ) -> None:
     """Train every arm once a seed, measure, and store."""
-    sets = _sets(sts)
+    sets = read_sets(sts)
     measured = {name: sets[name] for name in sets if name.startswith((*REPORTED, *CHOSEN_ON))}
     hidden = {text for rows in measured.values() for row in rows for text in (row["sentence1"], row["sentence2"])}
-    pool = _pool(sets, hidden)
+    sentences = pool(sets, hidden)
     labelled = _entailments(sick)
-    print(f"{len(pool)} sentences without labels, {len(labelled)} labelled rows, {len(measured)} measured sets")
+    print(f"{len(sentences)} sentences without labels, {len(labelled)} labelled rows, {len(measured)} measured sets")
     untrained = _measure(load_text_encoder(TextEncoderConfig(**BASE)), measured)
     print("untrained", _short(untrained))
     arms: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
-        "no dropout": (pool, {"dropout": 0.0}),
-        "unsupervised": (pool, {}),
+        "no dropout": (sentences, {"dropout": 0.0}),
+        "unsupervised": (sentences, {}),
         "supervised": (labelled, {"supervised": True}),
     }
     results: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def run(
         list(range(seeds)),
         results,
         settings={**SETTINGS, "steps": steps},
-        data={"pool": list(POOL), "reported": list(REPORTED), "chosen_on": list(CHOSEN_ON), "sentences": len(pool),
+        data={"pool": list(POOL), "reported": list(REPORTED), "chosen_on": list(CHOSEN_ON), "sentences": len(sentences),
               "labelled_rows": len(labelled), "origin": "brmson/dataset-sts (SemEval STS 2012-2016, SICK 2014)"},
         untrained=untrained,
         summary={arm: {"gain": _gains(arm, results, untrained), **figures} for arm, figures in by_arm.items()},
@@ -76,13 +76,15 @@ def run(
     print(path)
 
 
-def _sets(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def read_sets(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the similarity sets of a folder, by their names."""
     return {
         path.stem: list(open_table(path, columns=SIMILARITY_COLUMNS).stream()) for path in sorted(folder.glob("*.tsv"))
     }
 
 
-def _pool(sets: dict[str, list[dict[str, Any]]], hidden: set[str]) -> list[dict[str, Any]]:
+def pool(sets: dict[str, list[dict[str, Any]]], hidden: set[str]) -> list[dict[str, Any]]:
+    """Return the distinct sentences of the sets :data:`POOL`, without ``hidden``, as rows of ``text``."""
     texts = {
         text: None
         for name, rows in sets.items()

@@ -11,7 +11,7 @@ PACKAGE = Path(likewise.__file__).parent
 
 LAYERS = (
     ("cli",),
-    ("quickstart",),
+    ("quickstart", "studies"),
     ("api",),
     ("run_config",),
     ("search",),

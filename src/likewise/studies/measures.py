@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from likewise import pairwise
-from likewise.geometry import describe
 from likewise.geometry.space import SpaceData, open_space
 from likewise.studies.digest import digest
 
@@ -139,6 +138,8 @@ class SpaceMeasure(Measure):
 
     def of(self, embedder: Embedder, temperature: float | None) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
         """Measure the geometry and find the neighbours."""
+        from likewise.geometry import describe
+
         space = self.opened()
         rows, positives = space.encode(embedder, precision=PRECISION)
         figures = describe(
