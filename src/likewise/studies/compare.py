@@ -164,9 +164,9 @@ def collect(plan: Plan, failures: Mapping[tuple[str, int], str]) -> Comparison:
 
 
 def _compare(plan: Plan, read: Mapping[Any, tuple[dict[str, Any], dict[str, np.ndarray]]]) -> Iterable[Measured]:
-    from likewise.evaluation.tasks import TASKS
+    from likewise.evaluation import get_task
 
-    tasks = {one.name: TASKS[one.task] for one in plan.config.evaluate}
+    tasks = {one.name: get_task(one.task) for one in plan.config.evaluate}
     for name, task in tasks.items():
         contents = {place: read[place, name] for place in plan.runs if (place, name) in read}
         metrics = list(next(iter(contents.values()))[0]["metrics"]) if contents else []

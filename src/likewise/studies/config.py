@@ -91,7 +91,7 @@ class Evaluation:
 
     Args:
         task: Name of a task of ``likewise evaluate``.
-        data: What it is measured on.
+        data: What it is measured on; None for a task that brings its own data.
         name: What tables call it.
         columns: The data's name of a column by the task's.
         bad_rows: "error" or "skip".
@@ -99,7 +99,7 @@ class Evaluation:
     """
 
     task: str
-    data: str
+    data: str | None
     name: str
     columns: Mapping[str, str] = field(default_factory=dict)
     bad_rows: Literal["error", "skip"] = "error"
@@ -309,20 +309,22 @@ def _spread(name: str, method: str, settings: Mapping[str, Any], grid: object) -
 
 
 def _evaluations(given: object, folder: Path) -> tuple[Evaluation, ...]:
-    from likewise.evaluation.tasks import TASKS
+    from likewise.evaluation import get_task
 
     found: list[Evaluation] = []
     for entry in given if isinstance(given, Sequence) and not isinstance(given, str) else [given]:
-        if not isinstance(entry, Mapping) or not {"task", "data"} <= entry.keys():
+        if not isinstance(entry, Mapping) or "task" not in entry:
             raise InputError(f"evaluate holds {entry!r}; an entry is {{task: similarity, data: sts.tsv}}.")
-        if entry["task"] not in TASKS:
-            raise unknown("task", str(entry["task"]), TASKS)
-        data = _place(entry["data"], folder)
+        task = get_task(str(entry["task"]))
+        if task.reads_data != ("data" in entry):
+            needs = "names no data; add data: FILE" if task.reads_data else "brings its own data; leave data out"
+            raise InputError(f"the evaluation by {task.name} {needs}.")
+        data = _place(entry["data"], folder) if task.reads_data else None
         found.append(
             Evaluation(
-                entry["task"],
+                task.name,
                 data,
-                str(entry.get("name", data if data.startswith(("hf:", "demo:")) else Path(data).stem)),
+                str(entry.get("name", _called(data or task.name))),
                 _renaming(entry.get("columns")),
                 entry.get("bad_rows", "error"),
                 {k: v for k, v in entry.items() if k not in ("task", "data", "name", "columns", "bad_rows")},
@@ -333,6 +335,11 @@ def _evaluations(given: object, folder: Path) -> tuple[Evaluation, ...]:
     if twice:
         raise InputError(f"two evaluations are called '{twice}'; give each a name of its own (name: ...).")
     return tuple(found)
+
+
+def _called(source: str) -> str:
+    """Return what tables call data: a name as it is, a file without its folder and ending."""
+    return source if source.startswith(("hf:", "demo:", "mteb:")) else Path(source).stem
 
 
 def _seeds(given: object) -> tuple[int, ...]:

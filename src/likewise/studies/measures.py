@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from likewise.studies.digest import digest
 
 if TYPE_CHECKING:
     from likewise.encoders import Embedder
-    from likewise.evaluation import Result
     from likewise.pairwise import Side
 
 __all__ = ["Measure", "Neighbours", "SpaceMeasure", "TaskMeasure", "measure_of", "read_measure"]
@@ -75,10 +74,10 @@ class TaskMeasure(Measure):
 
     task: str
     name: str
-    data: str
+    data: str | None
     fingerprint: str
     columns: tuple[tuple[str, str], ...]
-    bad_rows: str
+    bad_rows: Literal["error", "skip"]
     settings: tuple[tuple[str, Any], ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,24 +93,31 @@ class TaskMeasure(Measure):
 
     def of(self, embedder: Embedder, temperature: float | None) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
         """Measure the task."""
-        from likewise.evaluation.tasks import TASKS
+        from likewise.evaluation import get_task
 
-        result: Result = TASKS[self.task].measure(
-            embedder, self.opened(), precision=PRECISION, bootstrap=BOOTSTRAP, seed=0, **dict(self.settings)
+        result = get_task(self.task).measure(
+            embedder, self.opened(), precision=PRECISION, bootstrap=BOOTSTRAP, **self._options("settings")
         )
-        return result.as_dict(), {name: np.asarray(drawn) for name, drawn in result.replicates.items()}
+        return result.as_dict(), result.replicates
 
     def opened(self) -> Any:
         """Return the open data; opened once a process."""
         return _open_task(self)
 
+    def _options(self, group: str) -> dict[str, Any]:
+        """Return the settings of opening ("data") or of measuring ("settings"); an unknown one goes to the latter."""
+        from likewise.evaluation import get_task
+
+        of_data = {setting.name for setting in get_task(self.task).options()["data"]}
+        return {name: value for name, value in self.settings if (name in of_data) == (group == "data")}
+
 
 @lru_cache(maxsize=16)
 def _open_task(measure: TaskMeasure) -> Any:
-    from likewise.evaluation.tasks import TASKS
+    from likewise.evaluation import get_task
 
-    return TASKS[measure.task].open(
-        measure.data, rename=dict(measure.columns), bad_rows=measure.bad_rows, **dict(measure.settings)
+    return get_task(measure.task).open(
+        measure.data, rename=dict(measure.columns), bad_rows=measure.bad_rows, **measure._options("data")
     )
 
 
