@@ -1,6 +1,8 @@
 """What every test may use: the real packaged model, and small towers cut from it so that tests stay quick."""
 
 import os
+import re
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reaches for a hub is a mistake, and fails at once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -8,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 import torch
 
+import browser
 from likewise.encoders import TextEncoder, TextEncoderConfig, load_text_encoder
 
 
@@ -45,3 +48,51 @@ SENTENCES = [
 def sentences() -> list[str]:
     """Texts of very different lengths, one of them twice."""
     return list(SENTENCES)
+
+
+@pytest.fixture(scope="session")
+def browser_program() -> Path:
+    """The machine's own browser; without one the tests of pages fail and say what to install."""
+    program = browser.find()
+    if program is None:
+        pytest.fail(browser.MISSING, pytrace=False)
+    return program
+
+
+@pytest.fixture(scope="module")
+def chromium(browser_program):
+    """A running browser, for one module: while playwright runs, this thread's event loop is taken."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = browser.launch(playwright, browser_program)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def browse(chromium):
+    """``browse(path, dark=False, width=1280)`` opens a file and returns a :class:`browser.View`; nothing gets out."""
+    contexts = []
+
+    def open_page(path: str | Path, *, dark: bool = False, width: int = 1280) -> browser.View:
+        context = chromium.new_context(
+            color_scheme="dark" if dark else "light", viewport={"width": width, "height": 800}, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        view = browser.View(context.new_page())
+
+        def stop(route):
+            view.requests.append(route.request.url)
+            route.abort()
+
+        context.route(re.compile("^(?!file:|data:|blob:)"), stop)
+        view.page.on("console", lambda said: view.errors.append(said.text) if said.type == "error" else None)
+        view.page.on("pageerror", lambda error: view.errors.append(str(error)))
+        view.page.goto(Path(path).resolve().as_uri())
+        view.settle()
+        return view
+
+    yield open_page
+    for context in contexts:
+        context.close()
