@@ -1,4 +1,4 @@
-"""Time and memory of the symmetric loss against the number of rows, drawn from the stored results."""
+"""Time and memory of the symmetric loss against the number of rows, and the study of temperatures, as stored."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ from benchmarks.stored import RESULTS
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 COLOURS = {"likewise": "#0f766e", "dense": "#b45309", "open_clip": "#7c3aed", "four products": "#94a3b8"}
 
+TEMPERATURE = {
+    "simcse": ("mean Spearman of the sets", "uniformity", "positive_cosine"),
+    "pairs": ("held-out definitions: ndcg@10", "uniformity", "tolerance"),
+}
+"""What is drawn over the temperature in each study."""
+BATCHES = {32: "#0f766e", 128: "#b45309", 512: "#7c3aed"}
+
 
 def run() -> None:
-    """Write ``docs/images/time.svg`` and ``docs/images/memory.svg``."""
+    """Write ``time.svg``, ``memory.svg`` and ``temperature-*.svg`` into ``docs/images``."""
     import matplotlib as mpl
 
     mpl.rcParams["svg.hashsalt"] = "likewise"  # so that the same figures give the same file
     _draw("time", "seconds, forward and backward", _times())
     _draw("memory", "peak MB above inputs and gradients", _memory())
+    for name, figures in TEMPERATURE.items():
+        _draw_grid(f"temperature-{name}", figures)
 
 
 def _stored(name: str) -> Sequence[Mapping[str, Any]]:
@@ -69,3 +78,43 @@ def _draw(name: str, label: str, lines: Mapping[str, Mapping[int, float]]) -> No
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
     print(path.name)
+
+
+def _draw_grid(name: str, figures: Sequence[str]) -> None:
+    """Draw figures of a study over its temperatures, a line a batch size: means over seeds, and every seed as a dot."""
+    from matplotlib import pyplot as plt
+
+    arms = _stored(name)
+    figure, panels = plt.subplots(1, len(figures), figsize=(3.6 * len(figures), 3.4), layout="constrained")
+    for axes, wanted in zip(panels, figures, strict=True):
+        for batch, colour in BATCHES.items():
+            points = {
+                arm["varied"]["temperature"]: _values(arm, wanted)
+                for arm in arms
+                if arm["varied"].get("batch_size") == batch
+            }
+            places = sorted(points)
+            axes.plot(places, [statistics.mean(points[t]) for t in places], color=colour, label=f"batch {batch}")
+            axes.scatter(
+                [t for t in places for _ in points[t]], [v for t in places for v in points[t]], s=8, color=colour
+            )
+        untrained = statistics.mean(_values(next(arm for arm in arms if arm["arm"] == "untrained"), wanted))
+        axes.axhline(untrained, color="#94a3b8", linestyle="--", label="untrained")
+        axes.set_xscale("log")
+        axes.set_xlabel("temperature")
+        axes.set_title(wanted, fontsize=10)
+        axes.grid(alpha=0.3)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+    print(f"{name}.svg")
+
+
+def _values(arm: Mapping[str, Any], wanted: str) -> Sequence[float]:
+    """Return a figure of an arm in each seed: of its space, of an evaluation, or the mean over all evaluations."""
+    if wanted in arm["geometry"]:
+        return list(arm["geometry"][wanted])
+    measured = {f"{one['evaluation']}: {one['metric']}": one["values"] for one in arm["measured"]}
+    if wanted in measured:
+        return list(measured[wanted])
+    return [statistics.mean(values) for values in zip(*measured.values(), strict=True)]

@@ -10,9 +10,13 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from likewise.studies.tables import arm_costs
 from likewise.versions import installed_versions
+
+if TYPE_CHECKING:
+    from likewise.studies import StudyResult
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -44,6 +48,50 @@ def store(name: str, seeds: Sequence[int], results: Any, *, packages: Sequence[s
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def store_study(name: str, made: StudyResult, **about: Any) -> Path:
+    """Write what a study found: the figure to quote of each evaluation, the geometry, and what each arm cost.
+
+    Args:
+        name: Name of the file.
+        made: The study.
+        **about: Anything else that the result depends on, and where data come from.
+
+    Returns:
+        The file.
+    """
+    found, main = made.found, made.found.main_metrics()
+    arms = {arm.name: arm for arm in found.plan.config.arms}
+    content = made.as_dict()
+    results = [
+        {
+            "arm": name,
+            "method": arms[name].method if name in arms else None,
+            "varied": dict(arms[name].varied) if name in arms else {},
+            "measured": [
+                {key: value for key, value in one.items() if key != "arm"}
+                for one in content["measured"]
+                if one["arm"] == name and one["metric"] == main[one["evaluation"]]
+            ],
+            "geometry": {
+                figure: [row["value"] for row in found.geometry if (row["arm"], row["figure"]) == (name, figure)]
+                for figure in sorted({row["figure"] for row in found.geometry if row["arm"] == name})
+            },
+            "cost": arm_costs(found, name),
+        }
+        for name in found.plan.arms
+    ]
+    return store(
+        name,
+        found.plan.config.seeds,
+        results,
+        title=found.plan.config.name,
+        budget=content["budget"],
+        baseline=content["baseline"],
+        start=content["start"],
+        **about,
+    )
 
 
 def mean_and_spread(runs: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.simcse import BASE, POOL, pool, read_sets
-from benchmarks.stored import store
+from benchmarks.stored import store_study
 from likewise.data.assets import WORDNET_31, fetch
 from likewise.data.wordnet import reverse_dictionary
 
@@ -35,6 +35,8 @@ TEMPERATURES = [0.01, 0.05, 0.1, 0.3, 1.0]
 BATCH_SIZES = [32, 128, 512]
 PASSES = 15_360
 SHARED = {**BASE, "lr": 2e-4, "warmup": 0.1, "micro_batch": 256, "weight_decay": 0.0, "checkpoint_every": 10_000}
+STS = "brmson/dataset-sts (SemEval STS 2012-2016, SICK 2014)"
+WORDNET = "WordNet 3.1 (demo:wordnet)"
 REPORTED = ("2014", "2016", "sick-test")
 KIND_DEPTH = 6
 """Steps below the root at which a noun's ancestor is its kind."""
@@ -51,7 +53,9 @@ def studies(sts: Path, work: Path, seeds: int) -> dict[str, dict[str, Any]]:
     hidden = {text for rows in measured.values() for row in rows for text in (row["sentence1"], row["sentence2"])}
     _write(work / "sentences.jsonl", pool(sets, hidden))
     for group in REPORTED:
-        _write(work / f"{group}.jsonl", [row for name, rows in measured.items() if name.startswith(group) for row in rows])
+        _write(
+            work / f"{group}.jsonl", [row for name, rows in measured.items() if name.startswith(group) for row in rows]
+        )
     equal = [row for row in measured["sick-test"] if row["score"] >= 4.5]
     _write(work / "equal.jsonl", [{"query": row["sentence1"], "positive": row["sentence2"]} for row in equal])
     words = reverse_dictionary().retrieval("test")
@@ -70,7 +74,11 @@ def studies(sts: Path, work: Path, seeds: int) -> dict[str, dict[str, Any]]:
             "arms": {"simcse": {"method": "simcse", "grid": grid}},
             "baseline": "simcse: temperature 0.05, batch_size 128",
             "evaluate": [
-                {"task": "similarity", "data": str(work / f"{group}.jsonl"), "name": f"STS {group}".replace("STS sick-test", "SICK test")}
+                {
+                    "task": "similarity",
+                    "data": str(work / f"{group}.jsonl"),
+                    "name": f"STS {group}".replace("STS sick-test", "SICK test"),
+                }
                 for group in REPORTED
             ],
             "space": {"data": str(work / "equal.jsonl")},
@@ -93,61 +101,18 @@ def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     work: Annotated[Path, typer.Option(help="Folder for files, runs and reports; a second call goes on there.")],
     seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
 ) -> None:
     """Run both studies, and store their figures."""
     from likewise.studies import study
 
-    results: dict[str, Any] = {}
     for name, content in studies(sts, work, seeds).items():
-        made = study(content, work / name, runs=work / "runs")
-        found = made.found
-        arms = {arm.name: dict(arm.varied) for arm in found.plan.config.arms}
-        results[name] = {
-            "arms": [
-                {
-                    "arm": arm,
-                    **arms.get(arm, {}),
-                    "steps": found.plan.steps.get(arm, 0),
-                    "measured": {
-                        f"{one.evaluation}: {one.metric}": {
-                            "values": list(one.values),
-                            "difference": None if one.verdict == "baseline" else one.difference,
-                            "over_seeds": _ends(one.difference_over_seeds),
-                            "over_items": _ends(one.difference_over_items),
-                            "verdict": one.verdict,
-                        }
-                        for one in found.measured
-                        if one.arm == arm and one.metric == found.main_metrics()[one.evaluation]
-                    },
-                    "geometry": _geometry(found.geometry, arm),
-                }
-                for arm in found.plan.arms
-            ],
-            "untrained": found.plan.start,
-            "data": found.plan.data["rows"],
-        }
-    print(
-        store(
-            "temperature",
-            list(range(seeds)),
-            results,
-            settings={**SHARED, "passes": PASSES, "temperatures": TEMPERATURES, "batch_sizes": BATCH_SIZES},
-            data={"pool": list(POOL), "reported": list(REPORTED), "pairs": "demo:wordnet",
-                  "origin": "brmson/dataset-sts (SemEval STS 2012-2016, SICK 2014); WordNet 3.1"},
+        made = study(content, work / name, runs=work / "runs", workers=workers, say=print)
+        data = (
+            {"pool": list(POOL), "measured": list(REPORTED), "origin": STS} if name == "simcse" else {"origin": WORDNET}
         )
-    )  # fmt: skip
-
-
-def _ends(ends: tuple[float, float]) -> list[float] | None:
-    return None if ends[0] != ends[0] else list(ends)
-
-
-def _geometry(rows: Any, arm: str) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row["arm"] == arm and row["value"] is not None:
-            found.setdefault(row["figure"], []).append(row["value"])
-    return found
+        settings = {**content["shared"], "passes": PASSES, "temperatures": TEMPERATURES, "batch_sizes": BATCH_SIZES}
+        print(made.report, store_study(f"temperature-{name}", made, settings=settings, data=data))
 
 
 def _kinds(held_out: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -184,4 +149,3 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
-

@@ -7,6 +7,7 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: settings NAME -->     every setting of a method with the default that holds for it
     <!-- generated: results NAME -->      a section with the figures stored in benchmarks/results/NAME.json
     <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
+    <!-- generated: study NAME -->        what a stored study found: a table for each evaluation, and the geometry
     <!-- generated: timings NAME -->      the contenders' times stored in benchmarks/results/NAME.json
 
 mkdocs calls ``on_page_markdown`` for each page (``hooks`` in ``mkdocs.yml``). Where no result over at least three
@@ -62,6 +63,7 @@ def fill(markdown: str, results: Path = RESULTS) -> str:
             "settings": lambda: settings(name),
             "methods": methods,
             "results": lambda: measured(results / f"{name}.json"),
+            "study": lambda: study(results / f"{name}.json"),
             "bars": lambda: bars(sorted(results.glob("*.json"))),
             "timings": lambda: timings(results / f"{name}.json"),
         }
@@ -149,6 +151,53 @@ def _arms(stored: Mapping[str, Any]) -> str:
         for arm, several in arms.items()
     ]
     return table(("", *figures), rows)
+
+
+GEOMETRY = ("uniformity", "alignment", "positive_cosine", "tolerance", "effective_rank", "effective_negatives")
+"""Figures of the space that a study's table shows, where they were measured."""
+
+
+def study(path: Path) -> str:
+    """Return what a stored study found; nothing where there is no file or there are too few seeds.
+
+    A row for each arm: the mean over seeds of the figure to quote of each evaluation, its difference from the baseline
+    with the 95 % interval over seeds, whether it is told apart (over seeds and over items), and the geometry.
+    """
+    if not path.exists():
+        return ""
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if len(stored["seeds"]) < FEWEST_SEEDS:
+        return ""
+    arms: Sequence[Mapping[str, Any]] = stored["results"]
+    evaluations = [f"{one['evaluation']} ({one['metric']})" for one in arms[0]["measured"]]
+    figures = [figure for figure in GEOMETRY if any(arm["geometry"].get(figure) for arm in arms)]
+    rows = [
+        (
+            arm["arm"],
+            *(_compared(one) for one in arm["measured"]),
+            *(
+                f"{statistics.mean(arm['geometry'][figure]):.3f}" if arm["geometry"].get(figure) else "-"
+                for figure in figures
+            ),
+        )
+        for arm in arms
+    ]
+    return (
+        f"Budget of every arm: {stored['budget']}; seeds {', '.join(map(str, stored['seeds']))}. Means over seeds; in "
+        f"brackets the difference from '{stored['baseline']}' with its 95 % interval over seeds. **Bold**: told apart "
+        "from it, over seeds and over test items.\n\n"
+        + table(("arm", *evaluations, *figures), rows)
+        + f"\n\n{origin(stored, path)}"
+    )
+
+
+def _compared(one: Mapping[str, Any]) -> str:
+    mean = f"{statistics.mean(one['values']):.4f}"
+    if one["difference"] is None:
+        return mean
+    ends = "" if one["difference_over_seeds"] is None else ", {:+.4f} to {:+.4f}".format(*one["difference_over_seeds"])
+    text = f"{mean} ({one['difference']:+.4f}{ends})"
+    return f"**{text}**" if one["verdict"] in ("better", "worse") else text
 
 
 def bars(paths: Iterable[Path]) -> str:

@@ -14,7 +14,12 @@ from likewise.studies.plan import Plan
 from likewise.studies.runs import TRAINING, RunRequest
 from likewise.studies.tables import arm_costs, markdown, shown_interval, write_tables
 
-VALUES = {"untrained": [0.40, 0.40, 0.40], "base": [0.50, 0.51, 0.52], "good": [0.60, 0.61, 0.62], "noisy": [0.40, 0.70, 0.50]}
+VALUES = {
+    "untrained": [0.40, 0.40, 0.40],
+    "base": [0.50, 0.51, 0.52],
+    "good": [0.60, 0.61, 0.62],
+    "noisy": [0.40, 0.70, 0.50],
+}
 
 
 def write(folder, measure, content, arrays):
@@ -28,9 +33,15 @@ def plan(tmp_path):
     """Three arms and three seeds whose figures are known; replicates are the value plus the same noise for all."""
     arms = {name: {"method": "simcse", "temperature": t} for name, t in (("base", 0.05), ("good", 0.1), ("noisy", 0.2))}
     config = read_study(
-        {"name": "by hand", "data": "x.txt", "arms": arms, "budget": {"steps": 4}, "seeds": 3,
-         "evaluate": [{"task": "similarity", "data": "sts.tsv"}]}
-    )  # fmt: skip
+        {
+            "name": "by hand",
+            "data": "x.txt",
+            "arms": arms,
+            "budget": {"steps": 4},
+            "seeds": 3,
+            "evaluate": [{"task": "similarity", "data": "sts.tsv"}],
+        }
+    )
     task = TaskMeasure("similarity", "sts", "sts.tsv", "f", (), "error", ())
     space = SpaceMeasure("x.txt", "f", (), 10)
     noise = np.linspace(-0.05, 0.05, 101)
@@ -40,19 +51,35 @@ def plan(tmp_path):
             key = "untrained" if arm == "untrained" else f"{arm}{seed}"
             folder = tmp_path / key
             request = RunRequest(key, folder, {}, arm != "untrained", 0.05, (task, space), False)
-            content = {"task": "similarity", "metrics": {"spearman": value, "pearson": None}, "num_items": 30,
-                       "intervals": {"spearman": [value - 0.0475, value + 0.0475]}}  # fmt: skip
+            content = {
+                "task": "similarity",
+                "metrics": {"spearman": value, "pearson": None},
+                "num_items": 30,
+                "intervals": {"spearman": [value - 0.0475, value + 0.0475]},
+            }
             write(folder, task, content, {"spearman": value + noise})
             geometry = {"figures": {"uniformity": -2.0 + seed}, "spectrum": [1.0], "histograms": {}, "findings": []}
-            write(folder, space, geometry, {"index": np.zeros((2, 1), int), "cosine": np.ones((2, 1)), "rank": np.empty(0)})
+            write(
+                folder,
+                space,
+                geometry,
+                {"index": np.zeros((2, 1), int), "cosine": np.ones((2, 1)), "rank": np.empty(0)},
+            )
             if request.trained:
                 cost = {"steps": 4, "seconds": 2.0 + seed, "encoded": 64, "peak_memory_mb": None}
                 (folder / TRAINING).write_text(json.dumps(cost))
                 (folder / "train").mkdir()
                 (folder / "train" / "metrics.csv").write_text("step,epoch,loss\n1,0.5,3\n2,1,2\n")
             runs[arm, seed] = request
-    return Plan(config, runs, dict.fromkeys(arms, 4), dict.fromkeys(arms, 16), {"name": "x.txt", "rows": 9, "fingerprint": "f"},
-                {"name": "tower", "fingerprint": "s"}, {"sts": task, "space": space})  # fmt: skip
+    return Plan(
+        config,
+        runs,
+        dict.fromkeys(arms, 4),
+        dict.fromkeys(arms, 16),
+        {"name": "x.txt", "rows": 9, "fingerprint": "f"},
+        {"name": "tower", "fingerprint": "s"},
+        {"sts": task, "space": space},
+    )
 
 
 def of(found, arm, metric="spearman"):

@@ -47,7 +47,9 @@ def test_relative_paths_start_from_the_folder_of_the_file(tmp_path):
 
 def test_a_grid_becomes_an_arm_for_every_combination():
     grid = {"temperature": [0.05, 0.5], "batch_size": [8, 16]}
-    config = read_study(study(arms={"sweep": {"method": "simcse", "grid": grid}}, baseline="sweep: temperature 0.05, batch_size 16"))
+    config = read_study(
+        study(arms={"sweep": {"method": "simcse", "grid": grid}}, baseline="sweep: temperature 0.05, batch_size 16")
+    )
     assert [arm.name for arm in config.arms] == [
         "sweep: temperature 0.05, batch_size 8",
         "sweep: temperature 0.05, batch_size 16",
@@ -96,11 +98,14 @@ def test_an_arm_wins_over_what_is_shared_and_columns_may_be_its_own():
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"evaluate": [{"task": "similarty", "data": "x.tsv"}]}, "unknown task 'similarty': did you mean 'similarity'"),
         ({"evaluate": [{"task": "similarity"}]}, "an entry is"),
-        ({"evaluate": [{"task": "similarity", "data": "a/x.tsv"}, {"task": "similarity", "data": "b/x.tsv"}]}, "called 'x'"),
+        (
+            {"evaluate": [{"task": "similarity", "data": "a/x.tsv"}, {"task": "similarity", "data": "b/x.tsv"}]},
+            "called 'x'",
+        ),
         ({"space": {"file": "x"}}, "unknown part of space 'file'"),
         ({"columns": "text=a"}, "a mapping from our name"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_in_a_sentence(changes, says):
     with pytest.raises(InputError) as error:
         read_study(study(**changes))
@@ -115,8 +120,12 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "shown"),
-    [({"steps": 60}, "60 optimiser steps"), ({"passes": 7680}, "7,680 encoder passes"), ({"seconds": 1.5}, "1.5 seconds of training")],
-)  # fmt: skip
+    [
+        ({"steps": 60}, "60 optimiser steps"),
+        ({"passes": 7680}, "7,680 encoder passes"),
+        ({"seconds": 1.5}, "1.5 seconds of training"),
+    ],
+)
 def test_a_budget_is_said_with_its_unit(given, shown):
     assert str(Budget.of(given)) == shown
 

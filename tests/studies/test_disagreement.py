@@ -32,7 +32,9 @@ def test_ranks_are_those_of_a_plain_loop(number, dim, seed):
     for i in range(number):
         own = float(unit[0][i] @ unit[1][i])
         nearer = [j for j in range(number) if float(unit[0][i] @ unit[1][j]) - own > 1e-6]
-        assert abs(ranks[i] - 1 - len(nearer)) <= sum(abs(float(unit[0][i] @ unit[1][j]) - own) < 2e-6 for j in range(number))
+        assert abs(ranks[i] - 1 - len(nearer)) <= sum(
+            abs(float(unit[0][i] @ unit[1][j]) - own) < 2e-6 for j in range(number)
+        )
 
 
 def test_a_copy_of_the_own_positive_is_no_nearer_than_it():

@@ -88,7 +88,9 @@ def open_space(
     positives = [row.get("positive") for row in rows]
     if any(one is None for one in positives) and not all(one is None for one in positives):
         odd = next(i for i, one in zip(chosen, positives, strict=True) if one is None)
-        raise InputError(f"{table.where(int(odd))}: no positive, though other rows have one; give every row one, or none.")
+        raise InputError(
+            f"{table.where(int(odd))}: no positive, though other rows have one; give every row one, or none."
+        )
     labels = [row.get("label") for row in rows]
     has_labels = bool(labels) and labels[0] is not None
     return SpaceData(

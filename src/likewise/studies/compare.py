@@ -58,7 +58,7 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        """"better" or "worse" than the baseline where no interval that is known holds 0, else "not told apart"."""
+        """Whether it is "better" or "worse" than the baseline: no known interval holds 0; else "not told apart"."""
         known = [one for one in (self.difference_over_seeds, self.difference_over_items) if not math.isnan(one[0])]
         if math.isnan(self.difference):
             return "baseline"

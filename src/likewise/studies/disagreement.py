@@ -30,9 +30,7 @@ class Disagreement:
     ranks: tuple[int, int] | None
 
 
-def disagreements(
-    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], number: int
-) -> list[Disagreement]:
+def disagreements(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], number: int) -> list[Disagreement]:
     """Return the rows on which two models disagree most.
 
     Where rows have positives, by how far the rank of the own positive moved, as a ratio: from 1 to 10 is as far as from

@@ -86,7 +86,7 @@ class TaskMeasure(Measure):
             "kind": self.kind,
             "task": self.task,
             "fingerprint": self.fingerprint,
-            "settings": {name: value for name, value in self.settings},
+            "settings": dict(self.settings),
             "bootstrap": BOOTSTRAP,
             "precision": PRECISION,
         }

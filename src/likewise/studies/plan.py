@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping
@@ -182,8 +183,8 @@ def _refuse_unlike(config: StudyConfig, looked: Mapping[str, _Looked], arm: Arm)
         )
     if other.rows != looked[first].rows:
         raise InputError(
-            f"arms '{first}' and '{arm.name}' train on {looked[first].rows:,} and {other.rows:,} rows of {config.data}, "
-            "because each leaves out the rows that it cannot use. Mend these rows, or give a file that both can use."
+            f"arms '{first}' and '{arm.name}' train on {looked[first].rows:,} and {other.rows:,} rows of "
+            f"{config.data}, because each leaves out the rows that it cannot use. Mend these rows, or give a file that both can use."
         )
 
 
@@ -196,7 +197,7 @@ def _steps(config: StudyConfig, arm: Arm, looked: _Looked, say: Callable[[str], 
         steps = round(budget.amount / looked.passes)
         if steps < 1:
             raise InputError(
-                f"arm '{arm.name}' puts {looked.passes:,} rows through the encoder in one step, more than the budget of "
+                f"arm '{arm.name}' puts {looked.passes:,} rows through the encoder in a step, more than the budget of "
                 f"{budget}; give at least one step to every arm."
             )
         return steps
@@ -207,7 +208,7 @@ def _steps(config: StudyConfig, arm: Arm, looked: _Looked, say: Callable[[str], 
         train_run(run, Path(folder) / "run", progress=False)
         with (Path(folder) / "run" / "metrics.csv").open(newline="", encoding="utf-8") as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
-    step_s = statistics.median(later - earlier for earlier, later in zip(seconds[2:], seconds[3:], strict=False))
+    step_s = statistics.median(later - earlier for earlier, later in itertools.pairwise(seconds[2:]))
     return max(1, round(budget.amount / step_s))
 
 

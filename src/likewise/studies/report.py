@@ -67,7 +67,9 @@ def _answer(page: Page, found: Comparison) -> None:
         rows = found.of(evaluation, metric)
         sign = 1 if rows[0].higher_is_better else -1
         best = max(rows, key=lambda one: sign * one.mean if not math.isnan(one.mean) else -math.inf)
-        told = {word: [one.arm for one in rows if one.verdict == word] for word in ("better", "worse", "not told apart")}
+        told = {
+            word: [one.arm for one in rows if one.verdict == word] for word in ("better", "worse", "not told apart")
+        }
         base = next((one for one in rows if one.arm == baseline), None)
         said = f"{evaluation} ({metric}): {best.arm} has the best mean, {best.mean:.4f}"
         said += f"; the baseline '{baseline}' has {base.mean:.4f}. " if base and base is not best else ". "
@@ -91,8 +93,8 @@ def _compared(page: Page, found: Comparison) -> None:
     page.section("What was compared")
     page.text(
         f"Every arm starts from the same weights ({plan.start['name']}, fingerprint {plan.start['fingerprint'][:12]}), "
-        f"trains on the same {plan.data['rows']:,} rows of {Path(str(plan.data['name'])).name} and gets {config.budget}; "
-        f"each was run with {len(config.seeds)} {'seed' if len(config.seeds) == 1 else 'seeds'} "
+        f"trains on the same {plan.data['rows']:,} rows of {Path(str(plan.data['name'])).name} and gets "
+        f"{config.budget}; each was run with {len(config.seeds)} {'seed' if len(config.seeds) == 1 else 'seeds'} "
         f"({', '.join(map(str, config.seeds))}). Differences are to '{config.baseline}'; '{UNTRAINED}' is the encoder "
         "before any training."
     )
@@ -142,7 +144,9 @@ def _tables(page: Page, found: Comparison) -> None:
         compared = [one for one in rows if not math.isnan(one.difference)]
         if compared:
             page.figure(
-                plots.intervals([_widest(one) for one in compared], x=f"difference of {metric} from {baseline}", zero=True),
+                plots.intervals(
+                    [_widest(one) for one in compared], x=f"difference of {metric} from {baseline}", zero=True
+                ),
                 caption=f"Difference from {baseline}: mean over seeds, with the wider of the two 95 % intervals.",
                 alt="; ".join(f"{one.arm} {one.difference:+.4f}, {one.verdict}" for one in compared),
             )
@@ -151,7 +155,9 @@ def _tables(page: Page, found: Comparison) -> None:
         for other in others:
             if other != metric:
                 folded.heading(other, 4)
-                folded.table(TABLE, [table_row(one) for one in found.of(evaluation, other)], numbers=("mean", "difference"))
+                folded.table(
+                    TABLE, [table_row(one) for one in found.of(evaluation, other)], numbers=("mean", "difference")
+                )
         if len(others) > 1:
             page.details(f"{len(others) - 1} more figures of {evaluation}", folded)
 
@@ -241,8 +247,16 @@ def _curves(page: Page, found: Comparison) -> None:
             page.figure(
                 plots.curves(curves, x="step", y=f"{figure}" if source == "metrics" else f"{source}: {figure}"),
                 caption=f"{figure} while training: mean over seeds and its 95 % interval"
-                + ("; losses of different methods or temperatures are not comparable in height." if figure == "loss" else ".")
-                + (f" {len(shown)} of {len(arms)} arms are drawn; curves.parquet has all." if len(shown) < len(arms) else ""),
+                + (
+                    "; losses of different methods or temperatures are not comparable in height."
+                    if figure == "loss"
+                    else "."
+                )
+                + (
+                    f" {len(shown)} of {len(arms)} arms are drawn; curves.parquet has all."
+                    if len(shown) < len(arms)
+                    else ""
+                ),
                 alt="; ".join(f"{curve.name} ends at {curve.y[-1]:.4g}" for curve in curves),
             )
 
@@ -355,7 +369,9 @@ def _disagreements(page: Page, found: Comparison) -> None:
     for arm in (arm.name for arm in found.plan.config.arms if arm.name in found.neighbours):
         if arm != baseline:
             folded = Fragment()
-            _examples(folded, disagreements(found.neighbours[baseline], found.neighbours[arm], EXAMPLES), arm, baseline, space)
+            _examples(
+                folded, disagreements(found.neighbours[baseline], found.neighbours[arm], EXAMPLES), arm, baseline, space
+            )
             page.details(f"{arm} against {baseline}", folded)
 
 

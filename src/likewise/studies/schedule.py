@@ -146,7 +146,7 @@ class _Pool:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            self._processes[number] = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            self._processes[number] = subprocess.Popen(
                 [sys.executable, "-m", "likewise.studies.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -266,4 +266,3 @@ def _step(job: Job) -> int:
         return 0
     row = next(csv.reader(lines[-1:]), ["0"])
     return int(row[0]) if row and row[0].isdigit() else 0
-

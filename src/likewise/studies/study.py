@@ -116,7 +116,9 @@ def study(
         ...
         likewise.errors.InputError: the study has no 'arms' (what is compared, by name); add it.
     """
-    config = source if isinstance(source, StudyConfig) else read_study(Path(source) if isinstance(source, str) else source)
+    config = (
+        source if isinstance(source, StudyConfig) else read_study(Path(source) if isinstance(source, str) else source)
+    )
     if workers < 1:
         raise InputError(f"workers is {workers}; at least 1 run at a time is needed.")
     folder = Path(out)
@@ -139,9 +141,7 @@ def study(
     return StudyResult(folder, found)
 
 
-def _planned(
-    config: StudyConfig, folder: Path, runs: Path, overwrite: bool, say: Callable[[str], None]
-) -> Plan:
+def _planned(config: StudyConfig, folder: Path, runs: Path, overwrite: bool, say: Callable[[str], None]) -> Plan:
     """Make the plan, or take up that of an earlier call."""
     if folder.is_file():
         raise InputError(f"{folder} is a file; --out needs a folder that is new, or of this study.")

@@ -84,8 +84,8 @@ def markdown(found: Comparison) -> str:
         lines += [config.about, ""]
     lines += [
         f"Every arm gets {config.budget}, starts from `{found.plan.start['name']}` and trains on "
-        f"{found.plan.data['rows']:,} rows; {len(config.seeds)} seeds. Intervals are 95 %: over items by bootstrap, over "
-        f"seeds by Student's t. Differences are to '{config.baseline}', paired by seed and item.",
+        f"{found.plan.data['rows']:,} rows; {len(config.seeds)} seeds. Intervals are 95 %: over items by bootstrap, "
+        f"over seeds by Student's t. Differences are to '{config.baseline}', paired by seed and item.",
         "",
     ]
     for evaluation, metric in found.main_metrics().items():
