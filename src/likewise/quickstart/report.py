@@ -83,8 +83,8 @@ def _curve(metrics: Path) -> Figure:
     steps = [int(row["step"]) for row in rows]
     losses = [float(row["loss"]) for row in rows]
     series = [
-        plots.Curve("mean of 9", steps, _running_mean(losses, window=9)),
         plots.Curve("loss", steps, losses, dash="dot"),
+        plots.Curve("mean of 9", steps, _running_mean(losses, window=9)),
     ]
     return plots.curves(series, x="step", y="loss (nats)")
 
