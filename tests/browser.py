@@ -48,7 +48,7 @@ def find() -> Path | None:
 
 
 def required() -> Path:
-    """The browser's program; a test that asks where there is none fails (it is not skipped) and says what to install."""
+    """The browser's program; a test that asks where there is none fails, never skipped, and says what to install."""
     import pytest  # the program below runs without it
 
     return find() or pytest.fail(MISSING, pytrace=False)

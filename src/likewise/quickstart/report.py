@@ -38,8 +38,8 @@ def write_report(made: Quickstart, metrics: Path) -> None:
     )
     page.section("Found")
     page.table(
-        ["figure", "meaning", "before", "after"],
-        [[name, _MEANING[name], f"{made.before[name]:.3f}", f"{made.after[name]:.3f}"] for name in made.before],
+        ["figure", "before", "after", "meaning"],
+        [[name, f"{made.before[name]:.3f}", f"{made.after[name]:.3f}", _MEANING[name]] for name in made.before],
         numbers=["before", "after"],
     )
     page.section("Training curve")
