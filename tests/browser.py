@@ -47,6 +47,13 @@ def find() -> Path | None:
     return next((Path(found) for found in (*on_path, *elsewhere) if found), None)
 
 
+def required() -> Path:
+    """The browser's program; a test that asks where there is none fails, never skipped, and says what to install."""
+    import pytest  # the program below runs without it
+
+    return find() or pytest.fail(MISSING, pytrace=False)
+
+
 def install() -> None:
     """Debian's or Ubuntu's own package, where this user may install it; nothing anywhere else."""
     if not shutil.which("apt-get"):
@@ -102,7 +109,8 @@ CONTRAST = """
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let text = walker.nextNode(); text; text = walker.nextNode()) {
     const node = text.parentElement;
-    if (!text.data.trim() || node.closest("script, style, noscript, .heatmap-label") || !node.getClientRects().length) continue;
+    if (!text.data.trim() || !node.getClientRects().length) continue;
+    if (node.closest("script, style, .heatmap-label")) continue;
     const style = getComputedStyle(node);
     const front = node.closest("svg") ? style.fill : style.color;
     if (!/\\d/.test(front)) continue;

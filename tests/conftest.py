@@ -52,11 +52,8 @@ def sentences() -> list[str]:
 
 @pytest.fixture(scope="session")
 def browser_program() -> Path:
-    """The machine's own browser; without one the tests of pages fail and say what to install."""
-    program = browser.find()
-    if program is None:
-        pytest.fail(browser.MISSING, pytrace=False)
-    return program
+    """The machine's own browser."""
+    return browser.required()
 
 
 @pytest.fixture(scope="module")

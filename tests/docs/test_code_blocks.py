@@ -127,6 +127,9 @@ def test_the_readme_gives_two_commands_of_one_line_and_ci_runs_the_second_word_f
         readme.partition(f"<!-- {name} command -->\n```bash\n")[2].partition("\n```")[0] for name in ("first", "test")
     )
     assert first == "python -m venv .venv && .venv/bin/pip install . && .venv/bin/likewise quickstart"
-    assert second == 'python -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest -n 2'
+    assert second == (
+        'python -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/python tests/browser.py'
+        " && .venv/bin/pytest -n 2"
+    )
     shown = subprocess.run(["bash", ".ci/run", "--commands"], cwd=root, check=True, capture_output=True, text=True)
     assert shown.stdout.splitlines()[0] == second

@@ -19,9 +19,7 @@ def rising(start: float, rate: float) -> list[float]:
 
 def learning_curves() -> list[Curve]:
     values = {"pairs": rising(0.31, 0.11), "simcse": rising(0.22, 0.08), HOSTILE: rising(0.12, 0.05)}
-    return [
-        Curve(name, STEPS, y, [v - 0.03 for v in y], [v + 0.03 for v in y]) for name, y in values.items()
-    ]  # fmt: skip
+    return [Curve(name, STEPS, y, [v - 0.03 for v in y], [v + 0.03 for v in y]) for name, y in values.items()]
 
 
 def demo_page() -> Page:
@@ -35,31 +33,39 @@ def demo_page() -> Page:
     page.table(
         ["method", "what it is", "rows", "recall@10", HOSTILE],
         [
-            ["pairs", "softmax over the batch, over pairs that are given, with hard negatives", "12,410", "0.612", HOSTILE],
+            [
+                "pairs",
+                "softmax over the batch of pairs that are given, with hard negatives",
+                "12,410",
+                "0.612",
+                HOSTILE,
+            ],
             ["simcse", "the same text twice under dropout", "1,204", "0.5", None],
             [HARMLESS_LONG, HARMLESS_LONG, "7", "0.25", 3],
         ],
         numbers=["rows", "recall@10"],
         caption=f"Made up. {HOSTILE}",
         emphasise=lambda row: row[0] == "pairs",
-    )  # fmt: skip
+    )
     page.section(f"Figures {HOSTILE}")
     page.figure(
         plots.curves(learning_curves(), x="step", y="recall@10", log_x=True),
         caption=f"Learning curves. {HOSTILE}",
         alt=f"Three curves rise. {HOSTILE}",
     )
+    differences = [("pairs", 0.05, 0.02, 0.08), ("a method with quite a long name", -0.01, -0.03, 0.02)]
     page.figure(
         plots.intervals(
-            [("pairs", 0.05, 0.02, 0.08), ("a method with quite a long name", -0.01, -0.03, 0.02), (HOSTILE, 0.1, 0.06, 0.13)],
+            [*differences, (HOSTILE, 0.1, 0.06, 0.13)],
             x="difference of recall@10 from the baseline",
             zero=True,
         ),
         caption="Differences with 95 % intervals.",
         alt="Three intervals, two above zero.",
     )  # fmt: skip
+    shares = {"simcse": [0.2, 0.5, 0.4], "pairs": [0.3, 0.7, 0.5]}
     page.figure(
-        plots.bars(["recall@1", "recall@10", HOSTILE], {"simcse": [0.2, 0.5, 0.4], "pairs": [0.3, 0.7, 0.5]}, x="share"),
+        plots.bars(["recall@1", "recall@10", HOSTILE], shares, x="share"),
         caption="Before and after.",
         alt="After is higher in all three.",
     )  # fmt: skip

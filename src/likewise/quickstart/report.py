@@ -38,8 +38,8 @@ def write_report(made: Quickstart, metrics: Path) -> None:
     )
     page.section("Found")
     page.table(
-        ["figure", "meaning", "before", "after"],
-        [[name, _MEANING[name], f"{made.before[name]:.3f}", f"{made.after[name]:.3f}"] for name in made.before],
+        ["figure", "before", "after", "meaning"],
+        [[name, f"{made.before[name]:.3f}", f"{made.after[name]:.3f}", _MEANING[name]] for name in made.before],
         numbers=["before", "after"],
     )
     page.section("Training curve")
@@ -83,8 +83,8 @@ def _curve(metrics: Path) -> Figure:
     steps = [int(row["step"]) for row in rows]
     losses = [float(row["loss"]) for row in rows]
     series = [
-        plots.Curve("mean of 9", steps, _running_mean(losses, window=9)),
         plots.Curve("loss", steps, losses, dash="dot"),
+        plots.Curve("mean of 9", steps, _running_mean(losses, window=9)),
     ]
     return plots.curves(series, x="step", y="loss (nats)")
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 __all__ = ["DARK", "LIGHT", "NUM_SERIES", "band", "style_sheet", "variable"]
 
 _SERIES = (
-    ("#0072b2", "#56b4e9"),  # blue
-    ("#c84e00", "#ff8f3a"),  # orange
-    ("#008a64", "#2fbf92"),  # green
-    ("#a6327f", "#e99bd0"),  # purple
-    ("#7d6b00", "#e8d44d"),  # yellow
-    ("#3d3d9e", "#8f8fe8"),  # indigo
-    ("#6b7280", "#b4bac6"),  # grey
-)  # Okabe & Ito 2008, darkened for white and lightened for black until each stands out from the page 3 to 1
+    ("#0054b2", "#53a5ff"),  # blue
+    ("#cb781f", "#ff991e"),  # orange
+    ("#046a6f", "#189f95"),  # teal
+    ("#ce6fb3", "#ffbac7"),  # pink
+    ("#804b00", "#ffed68"),  # brown; on black, yellow
+    ("#232e71", "#6d61d4"),  # indigo
+)  # from the hues of Okabe & Ito 2008, moved until colour-blind eyes tell any two apart and all stand out from the page
 
 NUM_SERIES = len(_SERIES)
 """Series that a figure can tell apart by colour; further ones use the colours again with another dash."""

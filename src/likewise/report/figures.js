@@ -9,6 +9,7 @@
 
   function draw({ node, text }) {
     if (!node.clientWidth) return; // folded away; drawn when it is opened
+    if (!node.classList.contains("js-plotly-plot")) node.textContent = ""; // what it shows in words, until now
     const style = getComputedStyle(root);
     const figure = JSON.parse(text, (key, value) => {
       const name = typeof value === "string" && /^var\((--[a-z0-9-]+)\)$/.exec(value);

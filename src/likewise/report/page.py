@@ -294,9 +294,8 @@ class _Writer:
         height = int(drawing.figure.layout.height or plots.HEIGHT)
         return (
             f'<figure><div class="plot" role="img" aria-label="{html.escape(drawing.alt)}" '
-            f'style="min-height:{height}px"></div>'
+            f'style="min-height:{height}px">{_escaped(drawing.alt)}</div>'
             f'<script type="application/json">{data}</script>'
-            f"<noscript><p>{_escaped(drawing.alt)}</p></noscript>"
             f"<figcaption>{_escaped(drawing.caption)}</figcaption></figure>"
         )
 

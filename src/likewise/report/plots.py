@@ -286,8 +286,8 @@ def heatmap(
 
     Example:
         >>> figure = heatmap([[1.0, 0.2], [0.2, 1.0]], ["dog", "cat"], ["dog", "cat"], name="cosine")
-        >>> figure.data[0].z[0]
-        (1.0, 0.2)
+        >>> list(figure.data[0].z[0])
+        [1.0, 0.2]
     """
     cells = [_floats(row) for row in values]
     if len(cells) != len(y) or any(len(row) != len(x) for row in cells):
@@ -308,7 +308,7 @@ def heatmap(
     many = len(x) > 4
     figure.update_xaxes(
         tickvals=list(range(len(x))),
-        ticktext=[label(column, _NAME_WIDTH, 1) if many else label(column, 32 // max(1, len(x))) for column in x],
+        ticktext=[label(column, _NAME_WIDTH, 1) if many else label(column, 26 // max(1, len(x))) for column in x],
         tickangle=-90 if many else 0,
         ticklabeloverflow="allow",
     )
