@@ -97,7 +97,8 @@ def test_an_arm_wins_over_what_is_shared_and_columns_may_be_its_own():
         ({"seeds": 0}, "a number of seeds"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"evaluate": [{"task": "similarty", "data": "x.tsv"}]}, "unknown task 'similarty': did you mean 'similarity'"),
-        ({"evaluate": [{"task": "similarity"}]}, "an entry is"),
+        ({"evaluate": ["similarity"]}, "an entry is"),
+        ({"evaluate": [{"task": "similarity"}]}, "names no data"),
         (
             {"evaluate": [{"task": "similarity", "data": "a/x.tsv"}, {"task": "similarity", "data": "b/x.tsv"}]},
             "called 'x'",

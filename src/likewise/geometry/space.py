@@ -77,6 +77,11 @@ def open_space(
         InputError: A row has neither a text nor a query, or some rows have a positive and others have none.
     """
     table = open_table(source, columns=SPACE_COLUMNS, rename=rename)
+    if not {"text", "query"} & {*table.column_names}:
+        raise InputError(
+            f"{table.name} has no column 'text' (or 'query'); what is embedded stands there. Name the file's own by "
+            "columns, as text=body."
+        )
     chosen = np.arange(len(table))
     if max_rows is not None and len(table) > max_rows:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(table))[:max_rows])
