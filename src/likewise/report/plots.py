@@ -154,6 +154,8 @@ def curves(series: Sequence[Curve], *, x: str, y: str, log_x: bool = False) -> F
             **_series(curve.name),
         )
     figure.update_layout(xaxis_title_text=label(x, _TITLE_WIDTH), yaxis_title_text=label(y, _TITLE_WIDTH))
+    # The legend stands below, and on a phone every long name has a line of its own.
+    figure.update_layout(height=HEIGHT + (_LINE + 5) * max(0, len(series) - 3))
     if log_x:
         figure.update_xaxes(type="log", tickvals=_log_ticks([float(place) for curve in series for place in curve.x]))
     return _finished(figure)

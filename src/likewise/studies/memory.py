@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from pathlib import Path
 
-__all__ = ["peak_memory_mb", "reset_peak_memory"]
+__all__ = ["MemoryMeter"]
 
 _STATUS = Path("/proc/self/status")
 
 
-def reset_peak_memory() -> None:
-    """Begin anew: the peak is that from here on. Does nothing where the system cannot (anything but Linux)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+class MemoryMeter:
+    """Measures the highest memory that this process takes above what it holds now.
 
-
-def peak_memory_mb() -> float | None:
-    """Return the highest resident memory of this process since :func:`reset_peak_memory`, in MB (10^6 bytes).
-
-    Returns:
-        None where the system cannot tell it for a part of a process's life.
+    What earlier work left behind is collected first, and the system's mark of the highest memory is set back. Both need
+    Linux; elsewhere nothing is measured.
     """
+
+    def __init__(self) -> None:
+        gc.collect()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._before = _status_mb("VmRSS")
+
+    def peak_mb(self) -> float | None:
+        """Return the highest resident memory so far above that of the beginning, in MB (10^6 bytes), or None.
+
+        Example:
+            >>> meter = MemoryMeter()
+            >>> block = bytearray(50_000_000)
+            >>> (meter.peak_mb() or 50) > 45
+            True
+        """
+        peak = _status_mb("VmHWM")
+        return None if peak is None or self._before is None else max(0.0, peak - self._before)
+
+
+def _status_mb(name: str) -> float | None:
     if not _STATUS.exists():
         return None
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024 / 1e6

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from likewise.geometry import FIGURES
 from likewise.report import Fragment, Page, plots
 from likewise.studies.compare import Comparison, Measured, seed_interval
 from likewise.studies.config import UNTRAINED
@@ -21,18 +22,19 @@ from likewise.versions import installed_versions
 
 __all__ = ["write_report"]
 
-GEOMETRY = {
-    "uniformity": "how evenly the sphere is covered; lower is more even",
-    "alignment": "squared distance between the two sides of a positive pair; lower is closer",
-    "tolerance": "mean cosine of rows with the same label; higher keeps like things together",
-    "effective_rank": "directions in use",
-    "mean_cosine": "mean cosine of any two rows; near 0: no common direction",
-    "hubness": "skewness of how often a row is among another's nearest; high: a few rows are near everything",
-    "effective_negatives": "negatives that share the push at the temperature in use",
-    "false_negatives": "share of rows with a negative about as near as the own positive",
-    "length_bias": "rank correlation of cosine with likeness in length; near 0 is unbiased",
-}
-"""Figures of the space that the page shows, where they were measured, with what they say."""
+GEOMETRY = (
+    "uniformity",
+    "alignment",
+    "positive_cosine",
+    "tolerance",
+    "effective_rank",
+    "mean_cosine",
+    "hubness",
+    "effective_negatives",
+    "false_negative_rows",
+    "length_bias",
+)
+"""Figures of the space that the page shows, where they were measured."""
 EXAMPLES = 6
 """Rows shown for each arm where it disagrees with the baseline."""
 FEW_ARMS = 12
@@ -159,7 +161,7 @@ def _tables(page: Page, found: Comparison) -> None:
                     TABLE, [table_row(one) for one in found.of(evaluation, other)], numbers=("mean", "difference")
                 )
         if len(others) > 1:
-            page.details(f"{len(others) - 1} more figures of {evaluation}", folded)
+            page.details(f"More figures of {evaluation}: {', '.join(others[1:])}", folded)
 
 
 def _widest(one: Measured) -> tuple[str, float, float, float]:
@@ -183,10 +185,10 @@ def _sweeps(page: Page, found: Comparison) -> None:
         for evaluation, metric in found.main_metrics().items():
             values = {one.arm: one.values for one in found.of(evaluation, metric)}
             _sweep(page, f"{family}, {evaluation}", metric, axis, arms, values)
-        for figure, meaning in GEOMETRY.items():
+        for figure in GEOMETRY:
             by_arm = _geometry_values(found, figure)
             if any(arm.name in by_arm for arm in arms):
-                _sweep(page, f"{family}, space: {meaning}", figure, axis, arms, by_arm)
+                _sweep(page, f"{family}, space: {FIGURES[figure].about}", figure, axis, arms, by_arm)
 
 
 def _axis(arms: Sequence[Any]) -> str | None:
@@ -312,7 +314,7 @@ def _geometry(page: Page, found: Comparison) -> None:
         caption="Means over seeds; the first row is the encoder before training.",
     )
     meanings = Fragment()
-    meanings.table(("figure", "what it says"), [(figure, GEOMETRY[figure]) for figure in by_figure])
+    meanings.table(("figure", "what it is", "worst", "best"), [(figure, *FIGURES[figure]) for figure in by_figure])
     page.details("What these figures say", meanings)
     shown = [UNTRAINED, *_few(found, [arm.name for arm in found.plan.config.arms])]
     spectra = [
@@ -321,13 +323,14 @@ def _geometry(page: Page, found: Comparison) -> None:
         if arm in shown
     ]
     page.figure(
-        plots.curves(spectra, x="direction, strongest first", y="share of the singular values"),
+        plots.curves(spectra, x="direction, strongest first", y="share of the strongest"),
         caption="Spectrum of the vectors (first seed): a line that falls to 0 early is a space of few directions.",
-        alt="; ".join(f"{curve.name}: the first direction has {curve.y[0]:.3f}" for curve in spectra),
+        alt="; ".join(f"{curve.name}: half as strong from direction {_half(curve.y)} on" for curve in spectra),
     )
+    folded = Fragment()
     for arm, content in found.spaces.items():
         if arm in shown and content["histograms"]:
-            folded = Fragment()
+            folded.heading(arm, 4)
             folded.figure(
                 plots.histograms(
                     [
@@ -340,11 +343,16 @@ def _geometry(page: Page, found: Comparison) -> None:
                 caption=f"Cosines in the space of {arm} (first seed).",
                 alt=f"Histograms of cosines of {arm}",
             )
-            page.details(f"Cosines: {arm}", folded)
+    page.details("Cosines of positives, negatives and nearest negatives", folded)
     findings = [(arm, one["message"]) for arm, content in found.spaces.items() for one in content["findings"]]
     if findings:
         page.heading("Warnings", 3)
         page.table(("arm", "warning"), findings)
+
+
+def _half(values: Sequence[float]) -> int:
+    """Return the first direction (from 1) whose value is below half of the first."""
+    return next((i for i, value in enumerate(values, 1) if value < values[0] / 2), len(values))
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -398,7 +406,7 @@ def _cost(page: Page, found: Comparison) -> None:
         [cost_row(found, arm) for arm in found.plan.arms],
         numbers=COSTS[1:],
         caption="Means over seeds. An encoder pass is one row through the encoder in training; seconds are those in "
-        "training steps on this machine; peak memory is that of the whole process.",
+        "training steps on this machine; peak memory is what a run took above what its process held before.",
     )
     failed = [(row["arm"], row["seed"], row["failure"]) for row in found.runs if row["failure"]]
     if failed:

@@ -17,7 +17,7 @@ from likewise.encoders import Embedder
 from likewise.errors import RunError
 from likewise.run_config import RunConfig
 from likewise.studies.measures import Measure, measure_of
-from likewise.studies.memory import peak_memory_mb, reset_peak_memory
+from likewise.studies.memory import MemoryMeter
 from likewise.training.checkpoint import plain_disk_errors
 from likewise.training.folder import RESOLVED
 
@@ -133,10 +133,10 @@ def _train(request: RunRequest) -> Embedder:
         shutil.rmtree(request.model)  # its weights were removed: what is to be measured now needs them again
     config = RunConfig.from_tree(request.config)
     was_whole = (request.model / artefact.ABOUT).exists()
-    reset_peak_memory()
+    meter = MemoryMeter()
     model = train_run(config, request.model, resume=(request.model / RESOLVED).exists(), progress=False)
     about = artefact.read_about(request.model) or {}
-    peak = None if was_whole else peak_memory_mb()
+    peak = None if was_whole else meter.peak_mb()
     content = {**about["training"], "figures": about["figures"], "peak_memory_mb": peak}
     temporary = request.folder / f".{TRAINING}.writing"
     temporary.write_text(json.dumps(content), encoding="utf-8")
