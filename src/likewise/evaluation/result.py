@@ -36,6 +36,10 @@ class Result:
         parts: Results of the parts the data consist of (files), by name; empty where there is one part only.
         per_item: Value of each metric for every item, float64 ``[num_items]``, in the order of the data, where a metric
             is a mean over items; for paired comparisons. Not part of ``as_dict``.
+        replicates: Bootstrap replicates of each metric, float64 ``[R]``; empty where ``bootstrap=0``. On one set of
+            data with one seed all models share the draws, so that the difference of two results' replicates is the
+            paired bootstrap of the difference: ``interval(b.replicates[name] - a.replicates[name])``. Not part of
+            ``as_dict``, and not compared.
         versions: Versions of what computed the values.
     """
 
@@ -51,10 +55,11 @@ class Result:
     model: str = ""
     parts: Mapping[str, Result] = field(default_factory=dict)
     per_item: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    replicates: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     versions: Mapping[str, str] = field(default_factory=installed_versions, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but ``per_item`` as what JSON can hold; an undefined value is None.
+        """Return everything but ``per_item`` and ``replicates`` as what JSON can hold; an undefined value is None.
 
         Example:
             >>> result = Result("similarity", {"spearman": 0.5}, 9, "ab", "cd", {}, {"spearman": (0.1, 0.8)})

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from likewise import pairwise
 from likewise.data import RetrievalData
 from likewise.errors import InputError
-from likewise.evaluation.bootstrap import LEVEL, interval, mean_replicates
+from likewise.evaluation.bootstrap import LEVEL, mean_statistic, measured
 from likewise.evaluation.ranking_metrics import FAMILIES, parse_metric
 from likewise.evaluation.result import Result
 
@@ -100,13 +100,9 @@ def retrieval(
     gains, ideal = _judged_ranking(data, query, corpus, depth, ignore_same_id)
     per_item = {name: FAMILIES[family](gains, ideal, k) for name, (family, k) in parsed.items()}
     values = np.stack(list(per_item.values()), axis=1)
-    intervals = {}
-    if bootstrap:
-        replicates = mean_replicates(values, bootstrap, seed)
-        intervals = {name: interval(replicates[:, column]) for column, name in enumerate(parsed)}
     return Result(
         task="retrieval",
-        metrics={name: float(value.mean()) for name, value in per_item.items()},
+        **vars(measured(mean_statistic(values), list(parsed), len(values), bootstrap, seed)),
         num_items=len(data.queries),
         items="queries",
         data=data.name,
@@ -122,7 +118,6 @@ def retrieval(
             "level": LEVEL,
             "seed": seed,
         },
-        intervals=intervals,
         per_item=per_item,
     )
 

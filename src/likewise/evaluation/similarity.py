@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from likewise.data import Column, Number, Table, Text, find_files, open_table
 from likewise.errors import InputError
-from likewise.evaluation.bootstrap import LEVEL, correlation_replicates, interval
+from likewise.evaluation.bootstrap import LEVEL, Measured, correlation_replicates
 from likewise.evaluation.result import Result
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def similarity(
             replicates.append(drawn)
         parts[name] = Result(
             task="similarity",
-            metrics=metrics,
+            **vars(Measured.of(metrics, drawn)),
             num_items=len(gold),
             items="pairs",
             data=name,
@@ -97,7 +97,6 @@ def similarity(
             model=embedder.name,
             model_fingerprint=fingerprint,
             settings=settings,
-            intervals={} if drawn is None else {one: interval(drawn[:, i]) for i, one in enumerate(METRICS)},
         )
     return next(iter(parts.values())) if len(parts) == 1 else _mean(parts, replicates)
 
@@ -106,10 +105,11 @@ def _mean(parts: Mapping[str, Result], replicates: Sequence[Floats]) -> Result:
     """Return the mean over sets; a replicate of it is the mean of one replicate a set."""
     some = next(iter(parts.values()))
     drawn = np.mean(replicates, axis=0) if replicates else None
+    metrics = {one: float(np.mean([part.metrics[one] for part in parts.values()])) for one in METRICS}
     digest = hashlib.sha256("".join(f"{name} {part.data_fingerprint} " for name, part in parts.items()).encode())
     return Result(
         task="similarity",
-        metrics={one: float(np.mean([part.metrics[one] for part in parts.values()])) for one in METRICS},
+        **vars(Measured.of(metrics, drawn)),
         num_items=len(parts),
         items="files",
         data=", ".join(parts),
@@ -117,7 +117,6 @@ def _mean(parts: Mapping[str, Result], replicates: Sequence[Floats]) -> Result:
         model=some.model,
         model_fingerprint=some.model_fingerprint,
         settings=some.settings,
-        intervals={} if drawn is None else {one: interval(drawn[:, i]) for i, one in enumerate(METRICS)},
         parts=parts,
     )
 
