@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from likewise.evaluation.result import Interval
+from likewise.evaluation.result import LEVEL, Interval
 
 __all__ = [
     "LEVEL",
+    "Floats",
     "Measured",
+    "Statistic",
     "correlation_replicates",
     "interval",
     "mean_replicates",
@@ -29,9 +31,6 @@ __all__ = [
     "replicates_of",
     "weighted_correlation",
 ]
-
-LEVEL = 0.95
-"""Share of the replicates inside an interval."""
 
 _CELLS = 2_000_000
 """Counts held at a time."""
