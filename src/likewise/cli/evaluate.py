@@ -34,7 +34,7 @@ TaskOption = Annotated[
     typer.Option(
         metavar="NAME",
         is_eager=True,
-        help="What is measured: one of the tasks below.",
+        help="What is measured; likewise evaluate --help lists the tasks.",
         callback=lambda name: _known(name),
     ),
 ]

@@ -16,11 +16,12 @@ HELD_OUT_SHARE = 0.2
 """Share of the training rows that strengths are compared on."""
 
 
-def best_exponent(score: Callable[[float], float]) -> float:
+def best_exponent(score: Callable[[float], float | tuple[float, ...]]) -> float:
     """Return the exponent of ten of the best strength; of equal ones the strongest regularisation.
 
     Args:
-        score: Fits with ``10 ** exponent`` times the squared weights and returns how good that is, higher is better.
+        score: Fits with ``10 ** exponent`` times the squared weights and returns how good that is, higher is better;
+            of a tuple the first value counts, the next one where it is equal.
 
     Source: Radford et al. 2021, CLIP, arXiv 2103.00020, appendix A.3: seven strengths from 1e-6 to 1e6, then halving
     steps around the peak, down to 8 strengths a decade.

@@ -59,8 +59,8 @@ def probe(
     """Fit a logistic regression to the vectors of the training rows and test it.
 
     ``min_w  sum_i -log softmax(W x_i + b)[y_i] + |W|^2 / (2 C)`` with unit vectors ``x_i``. ``C`` is found by a sweep
-    from 1e-6 to 1e6 on a fifth of the *training* rows (:func:`likewise.evaluation.sweep.best_exponent`), by accuracy;
-    then the classifier is fitted anew to all of them. The test rows take no part in it.
+    from 1e-6 to 1e6 on a fifth of the *training* rows (:func:`likewise.evaluation.sweep.best_exponent`), by accuracy
+    and, where that is equal, by likelihood; then the classifier is fitted anew to all of them. The test rows take no part in it.
 
     The vectors are not standardised: the field fits to the vectors as they are (CLIP, SentEval), since what a linear
     reader of the model would see is what is measured, and the sweep covers any scale.
@@ -106,7 +106,20 @@ def probe(
             warnings.simplefilter("ignore", ConvergenceWarning)  # said in the settings
             return model.fit(x[rows], y[rows])
 
-    exponent = best_exponent(lambda one: float(fitted(one, ~held).score(x[held], y[held])))
+    if len(np.unique(y[~held])) < 2:
+        raise InputError(
+            f"{train.table.name}: the rows left to fit on while the strength is chosen have one label only; more "
+            "different texts of each label are needed. Add rows."
+        )
+
+    def score(exponent: float) -> tuple[float, float]:
+        candidate = fitted(exponent, ~held)
+        share = np.full((int(held.sum()), len(classes)), 1e-12)
+        share[:, candidate.classes_] += candidate.predict_proba(x[held])
+        accuracy = float((candidate.predict(x[held]) == y[held]).mean())
+        return accuracy, float(np.log(share[np.arange(len(share)), y[held]]).mean())
+
+    exponent = best_exponent(score)
     model = fitted(exponent, slice(None))
     return Result.of(
         "probe",
