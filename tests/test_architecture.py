@@ -21,7 +21,7 @@ LAYERS = (
     ("views", "encoders", "heads", "memory", "sampling", "data", "losses", "geometry"),
     ("pairwise",),
     ("distributed",),
-    ("report",),
+    ("report", "settings"),
     ("errors", "versions"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -236,14 +236,9 @@ def batches(
 def _validation(config: RunConfig, method: Method[Any]) -> Measure | None:
     if config.data.eval_data is None:
         return None
-    from likewise.data import open_retrieval
     from likewise.evaluation import Validation
 
-    if (config.data.eval_task or method.validation) == "retrieval":
-        measure = Validation.retrieval(open_retrieval(config.data.eval_data))
-    else:
-        measure = Validation.similarity(config.data.eval_data)
-
+    measure = Validation.of(config.data.eval_task or method.validation, config.data.eval_data)
     return lambda: measure(method.embedder())
 
 

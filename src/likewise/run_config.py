@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from likewise.errors import InputError, unknown
+from likewise.evaluation.tasks import get_task
 from likewise.methods import get_method
-from likewise.methods.base import Method, Setting, settings_of
+from likewise.methods.base import Method
+from likewise.settings import Setting, build_settings, settings_of
 from likewise.training import TrainingConfig
 
 __all__ = ["FREE_ON_RESUME", "DataConfig", "RunConfig"]
@@ -32,8 +34,15 @@ class DataConfig:
     """Read rows as they are needed, for data that does not fit on the disk; needs --steps."""
     eval_data: str | None = None
     """Data to validate on while training, read as the evaluation task needs it; the best model is kept."""
-    eval_task: Literal["retrieval", "similarity"] | None = None
-    """Task for --eval-data; the method's own where not given."""
+    eval_task: str | None = None
+    """Task for --eval-data, any that `likewise evaluate --help` lists; the method's own where not given."""
+
+    def __post_init__(self) -> None:
+        if self.eval_task is not None and not get_task(self.eval_task).repeatable:
+            raise InputError(
+                f"eval_task is '{self.eval_task}', which is not made to be repeated while training; a task that reads "
+                "--eval-data is accepted. Measure the trained model with likewise evaluate."
+            )
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,11 @@ class RunConfig:
             "training": kind.training_defaults,
             "encoder": kind.encoder_defaults,
         }
-        built = {
-            group: _build(
+        built: dict[str, Any] = {
+            group: build_settings(
                 config,
                 {**defaults.get(group, {}), **{k: v for k, v in values.items() if homes[k] == group}},
+                of=method,
             )
             for group, config in groups.items()
         }
@@ -133,18 +143,3 @@ class RunConfig:
             for group in ("data", "encoder", "settings", "training")
             for field in dataclasses.fields(getattr(self, group))
         }
-
-
-def _build(config: type, values: Mapping[str, Any]) -> Any:
-    """Build a configuration dataclass, checking the types of its values."""
-    import pydantic
-
-    try:
-        return pydantic.TypeAdapter(config).validate_python(dict(values))
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, InputError):
-            raise cause from None
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{name} is {first['input']!r}: {first['msg'].lower()}.") from error

@@ -12,8 +12,9 @@ import likewise
 from likewise.data import Text
 from likewise.errors import InputError
 from likewise.methods import METHODS, get_method
-from likewise.methods.base import Method, settings_of
+from likewise.methods.base import Method
 from likewise.run_config import RunConfig
+from likewise.settings import settings_of
 from likewise.training import StepOutput
 
 REPOSITORY = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from likewise.data import Column, Number, Text
+from likewise.data import Column, Label, Number, Text, open_table
 from likewise.data.columns import shown
 
 anything = st.one_of(
@@ -17,7 +17,7 @@ anything = st.one_of(
     st.dictionaries(st.text(), st.integers(), max_size=2),
 )
 columns = st.builds(
-    Column, name=st.just("c"), kind=st.sampled_from([Text, Number]), required=st.booleans(), many=st.booleans()
+    Column, name=st.just("c"), kind=st.sampled_from([Text, Number, Label]), required=st.booleans(), many=st.booleans()
 )
 
 
@@ -33,9 +33,13 @@ def test_a_block_is_good_when_each_value_is(column, values):
 
 
 def stored(value, kind):
-    """Integers become floats."""
+    """Integers become floats, labels texts."""
     if isinstance(value, list):
         return [stored(one, kind) for one in value]
+    if kind is Label and value is not None:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return value.strip() if isinstance(value, str) else f"{value:.0f}" if value == int(value) else repr(value)
     return float(value) if kind is Number and value is not None else value
 
 
@@ -53,3 +57,16 @@ def test_a_number_is_read_back_exactly(number):
 @given(anything)
 def test_a_message_shows_a_value_in_few_characters(value):
     assert len(shown(value)) < 70
+
+
+def test_labels_of_any_file_and_form_are_the_same_labels(tmp_path):
+    (tmp_path / "a.csv").write_text("label\n3\nsports \n2.5\n")
+    (tmp_path / "b.jsonl").write_text('{"label": 3.0}\n{"label": "sports"}\n{"label": 2.5}\n')
+    columns = [Column("label", Label)]
+    tables = [open_table(tmp_path / name, columns=columns, cache=tmp_path / "cache") for name in ("a.csv", "b.jsonl")]
+    assert [row["label"] for row in tables[0]] == ["3", "sports", "2.5"]
+    assert tables[0].fingerprint == tables[1].fingerprint
+    assert [row["label"] for row in open_table([{"label": 10**20}, {"label": -0.0}], columns=columns)] == [
+        "100000000000000000000",
+        "0",
+    ]

@@ -57,3 +57,21 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
 def test_undefined_replicates_are_left_out():
     assert bootstrap.interval(np.array([np.nan, 0.5, 0.5])) == (0.5, 0.5)
     assert np.isnan(bootstrap.interval(np.array([np.nan]))).all()
+
+
+def test_value_and_replicates_of_a_statistic_come_from_one_definition():
+    values = np.array([[1.0, 0.0], [2.0, 5.0], [6.0, 4.0]])
+    both = bootstrap.measured(bootstrap.mean_statistic(values), ("a", "b"), 3, 30, 5)
+    assert both.metrics == {"a": 3.0, "b": 3.0}
+    drawn = bootstrap.mean_replicates(values, 30, 5)
+    for column, name in enumerate(("a", "b")):
+        np.testing.assert_array_equal(both.replicates[name], drawn[:, column])
+        assert both.intervals[name] == bootstrap.interval(drawn[:, column])
+    none = bootstrap.measured(bootstrap.mean_statistic(values), ("a", "b"), 3, 0, 5)
+    assert (none.metrics, none.intervals, none.replicates) == (both.metrics, {}, {})
+
+
+def test_the_draws_depend_on_the_number_of_items_and_the_seed_alone():
+    first, second = np.random.default_rng(0).normal(size=(2, 30, 1))
+    apart = bootstrap.mean_replicates(second, 50, 4) - bootstrap.mean_replicates(first, 50, 4)
+    np.testing.assert_allclose(apart, bootstrap.mean_replicates(second - first, 50, 4), rtol=1e-9, atol=1e-12)

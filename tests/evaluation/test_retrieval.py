@@ -10,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.rule_embedder import random_embedder
 from likewise.data import RetrievalData
 from likewise.errors import InputError
 from likewise.evaluation import DEFAULT_METRICS, RANKING_METRICS, retrieval, retrieval_subset
+from likewise.evaluation.bootstrap import mean_replicates
 
 
 class Fixed:
@@ -238,3 +240,18 @@ def test_what_cannot_be_measured_is_said(random_embedder, options, error, words)
 def test_a_subset_of_nothing_is_refused(limits):
     with pytest.raises(ValueError, match="at least 1 is accepted"):
         retrieval_subset(DATA, **limits)
+
+
+def test_models_share_the_draws_so_that_the_difference_of_replicates_is_the_paired_bootstrap():
+    data = RetrievalData(
+        {str(i): f"d{i}" for i in range(20)},
+        {f"q{i}": f"query {i}" for i in range(20)},
+        {f"q{i}": {str(i)} for i in range(20)},
+    )
+    a = retrieval(random_embedder(8), data, metrics=["mrr@10"], bootstrap=200, seed=5)
+    b = retrieval(random_embedder(3), data, metrics=["mrr@10"], bootstrap=200, seed=5)
+    assert a.replicates["mrr@10"].shape == (200,)
+    paired = mean_replicates((b.per_item["mrr@10"] - a.per_item["mrr@10"])[:, None], 200, 5)[:, 0]
+    np.testing.assert_allclose(b.replicates["mrr@10"] - a.replicates["mrr@10"], paired, rtol=1e-9, atol=1e-12)
+    assert retrieval(random_embedder(8), data, bootstrap=0).replicates == {}
+    assert "replicates" not in a.as_dict()

@@ -137,3 +137,33 @@ def test_a_table_without_the_columns_is_said(by_rule):
     table = open_table([{"text": "a"}], columns=[Column("text", Text)])
     with pytest.raises(InputError, match="has no column 'score'"):
         similarity(by_rule(2, angle), table)
+
+
+def drawn(num_items: int, replicates: int, *seed: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.integers(0, num_items, num_items) for _ in range(replicates)]
+
+
+def test_models_share_the_draws_so_that_the_difference_of_replicates_is_the_paired_bootstrap(by_rule):
+    other = by_rule(2, lambda text: angle(f"at {float(text[3:]) ** 1.1}"))
+    a, b = (similarity(model, ROWS, bootstrap=40, seed=2) for model in (by_rule(2, angle), other))
+    gold = np.array([row["score"] for row in ROWS])
+    cosine = np.array(cosines(ROWS))
+    bent = np.array([math.cos(math.radians(float(r["sentence1"][3:]) ** 1.1 - float(r["sentence2"][3:]) ** 1.1))
+                     for r in ROWS])  # fmt: skip
+    for number, items in enumerate(drawn(len(ROWS), 40, 2, 0)):
+        if np.ptp(gold[items]) == 0 or np.ptp(cosine[items]) < 1e-6:
+            continue
+        paired = (
+            stats.pearsonr(gold[items], bent[items]).statistic - stats.pearsonr(gold[items], cosine[items]).statistic
+        )
+        assert b.replicates["pearson"][number] - a.replicates["pearson"][number] == pytest.approx(paired, abs=1e-5)
+    assert similarity(other, ROWS, bootstrap=0).replicates == {}
+
+
+def test_a_replicate_of_the_mean_over_files_is_the_mean_of_one_replicate_a_file(by_rule):
+    parts = {"a": ROWS, "b": ROWS[:5]}
+    result = similarity(by_rule(2, angle), parts, bootstrap=30)
+    for name, replicates in result.replicates.items():
+        expected = np.mean([part.replicates[name] for part in result.parts.values()], axis=0)
+        np.testing.assert_allclose(replicates, expected, rtol=1e-12)

@@ -83,7 +83,10 @@ def _build(words: Sequence[str]) -> typer.Typer:
             sys.stdout.write(f"likewise {__version__}\n")
             raise typer.Exit
 
-    for verb in (quickstart, methods, encode, evaluate, mine, study, index, search):
+    for verb in (quickstart, methods, encode):
+        verb.register(app)
+    evaluate.register(app, words)
+    for verb in (mine, study, index, search):
         verb.register(app)
     train.register(app, words)
     return app

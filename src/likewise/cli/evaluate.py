@@ -2,75 +2,156 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from likewise.cli.options import BatchSize, Columns, Data, ModelArgument, Precision
+from likewise.cli.help import GroupedCommand
+from likewise.cli.options import (
+    BatchSize,
+    Columns,
+    Data,
+    ModelArgument,
+    Precision,
+    parameter,
+    setting_option,
+    values_given,
+)
 from likewise.cli.output import Json, show_rows, write_json
+from likewise.errors import InputError
+from likewise.evaluation.tasks import MTEB, TASKS, Task, get_task
 
 if TYPE_CHECKING:
     from likewise.evaluation import Result
 
+HELP = "Measure a model on a task; --task NAME --help shows the options of a task."
+PANELS = {"data": "Data of the task", "settings": "Task"}
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("evaluate", help="Measure a model on a task: retrieval or similarity.")(evaluate)
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        is_eager=True,
+        help="What is measured; likewise evaluate --help lists the tasks.",
+        callback=lambda name: _known(name),
+    ),
+]
+BadRows = Annotated[
+    Literal["error", "skip"], typer.Option(help="error stops at a row that cannot be used; skip leaves it out.")
+]
+Bootstrap = Annotated[int, typer.Option(min=0, help="Replicates of the 95 % intervals; 0: no intervals.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the replicates, and of what else the task draws.")]
 
 
-def evaluate(
+class TaskCommand(GroupedCommand):
+    """The verb without a task: its options, and which tasks there are."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, then the tasks."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Tasks"):
+            formatter.write_dl([(task.name, f"{task.summary}.") for task in (*TASKS.values(), MTEB)])
+
+
+def register(app: typer.Typer, words: Sequence[str]) -> None:
+    """Add the verb with the options of the task that is asked for; only that one is loaded."""
+    task = _asked(words)
+    if task is not None:
+        app.command("evaluate", cls=GroupedCommand, help=_help(task))(_command(task))
+        return
+    # Which options there are depends on the task, so that without one nothing is said about them.
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    app.command("evaluate", cls=TaskCommand, help=HELP, context_settings=anything)(_without_task)
+
+
+def _asked(words: Sequence[str]) -> Task | None:
+    """Return the task that the words name, where it exists."""
+    if words[:1] != ["evaluate"]:
+        return None
+    named = [after for word, after in zip(words, [*words[1:], ""], strict=True) if word == "--task"]
+    named += [word.removeprefix("--task=") for word in words if word.startswith("--task=")]
+    try:
+        return get_task(named[-1]) if named else None
+    except InputError:
+        return None
+
+
+def _known(name: str) -> str:
+    try:
+        get_task(name)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    return name
+
+
+def _help(task: Task) -> str:
+    columns = [f"{column.name} ({column.help})" for column in task.columns if column.required]
+    needed = f" Columns: {', '.join(columns)}." if columns else ""
+    return f"{task.summary}.{needed} Quote {task.main_metric}."
+
+
+def _without_task(
     model: ModelArgument,
-    task: Annotated[
-        Literal["retrieval", "similarity"],
-        typer.Option(
-            help="retrieval: a BEIR folder, or a file of query and positive; similarity: score, sentence1, sentence2."
-        ),
-    ],
+    task: TaskOption,
     data: Data,
     columns: Columns = None,
-    bad_rows: Annotated[
-        Literal["error", "skip"], typer.Option(help="error stops at a row that cannot be used; skip leaves it out.")
-    ] = "error",
-    split: Annotated[str, typer.Option(help="Which judgments of a BEIR folder: qrels/SPLIT.tsv.")] = "test",
-    metric: Annotated[
-        list[str] | None, typer.Option(help="Retrieval metric such as ndcg@10 (repeat for more); the usual ones else.")
-    ] = None,
-    bootstrap: Annotated[int, typer.Option(help="Replicates of the 95 % intervals; 0: no intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the replicates.")] = 0,
+    bad_rows: BadRows = "error",
+    bootstrap: Bootstrap = 1000,
+    seed: Seed = 0,
     batch_size: BatchSize = 256,
     precision: Precision = "auto",
     json: Json = False,
 ) -> None:
-    """Measure, with intervals and everything needed to repeat it."""
-    import likewise
-    from likewise.data import open_retrieval
-    from likewise.data.renaming import parse_renaming
-    from likewise.evaluation import DEFAULT_METRICS, retrieval, similarity
+    """Stand for the verb where no task is known: the parser refuses the words, or shows the help."""
 
-    if task == "retrieval":
-        result = retrieval(
-            likewise.load(model),
-            open_retrieval(data, split=split, rename=parse_renaming(columns), bad_rows=bad_rows),
-            metrics=metric or DEFAULT_METRICS,
-            batch_size=batch_size,
-            precision=precision,
-            bootstrap=bootstrap,
-            seed=seed,
-            progress=True,
-        )
-    else:
-        result = similarity(
-            likewise.load(model),
-            data,
-            rename=parse_renaming(columns),
-            bad_rows=bad_rows,
-            batch_size=batch_size,
-            precision=precision,
-            bootstrap=bootstrap,
-            seed=seed,
-            progress=True,
-        )
-    write_json(result.as_dict()) if json else _show(result)
+
+def _command(task: Task) -> Callable[..., None]:
+    """Build the command of one task: a function whose signature holds every setting as an option."""
+    options = {
+        group: [setting_option(setting, PANELS[group]) for setting in settings]
+        for group, settings in task.options().items()
+    }
+    shared = [
+        parameter("model", ModelArgument),
+        parameter("task", TaskOption),
+        *([parameter("data", Data), parameter("columns", Columns, None), parameter("bad_rows", BadRows, "error"),
+           parameter("bootstrap", Bootstrap, 1000), parameter("seed", Seed, 0)] if task.reads_data else []),
+        parameter("batch_size", BatchSize, 256),
+        parameter("precision", Precision, "auto"),
+        parameter("json", Json, False),
+    ]  # fmt: skip
+
+    def command(model: str, json: bool, **given: Any) -> None:
+        groups = {
+            group: values_given({one.name: given[one.name] for one in several}) for group, several in options.items()
+        }
+        result = _measure(task, model, groups["data"], groups["settings"], given)
+        write_json(result.as_dict()) if json else _show(result)
+
+    signature = [*shared, *options["data"], *options["settings"]]
+    command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]  # typer reads it
+    command.__annotations__ = {one.name: one.annotation for one in signature}
+    return command
+
+
+def _measure(
+    task: Task, model: str, opening: dict[str, Any], settings: dict[str, Any], given: dict[str, Any]
+) -> Result:
+    import likewise
+    from likewise.data.renaming import parse_renaming
+    from likewise.settings import build_settings
+
+    build_settings(task.definition.settings, settings, of=task.name)  # before data and model are read
+    shared = {name: given[name] for name in ("batch_size", "precision", "bootstrap", "seed") if name in given}
+    opened = task.open(
+        given.get("data"),
+        rename=parse_renaming(given.get("columns")),
+        bad_rows=given.get("bad_rows", "error"),
+        **opening,
+    )
+    return task.measure(likewise.load(model), opened, progress=True, **shared, **settings)
 
 
 def _show(result: Result) -> None:
@@ -79,6 +160,18 @@ def _show(result: Result) -> None:
         interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
         return (name, metric, f"{part.metrics[metric]:.4f}", interval, f"{part.num_items} {part.items}")
 
+    import sys
+
     rows = [row(name, metric, part) for name, part in result.parts.items() for metric in part.metrics]
     rows += [row("mean" if result.parts else result.data, metric, result) for metric in result.metrics]
     show_rows(("data", "metric", "value", "95 % interval", "over"), rows, title=f"{result.task} of {result.model}")
+    settings = (f"{name.replace('_', ' ')} {_shown(value)}" for name, value in result.settings.items())
+    sys.stdout.write(f"Settings: {', '.join(settings)}.\n")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " | ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

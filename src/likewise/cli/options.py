@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import types
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from likewise.cli.methods import shown_default
 from likewise.errors import InputError
 
-__all__ = ["BatchSize", "Columns", "Data", "ModelArgument", "Precision", "check_new_file"]
+if TYPE_CHECKING:
+    from likewise.settings import Setting
+
+__all__ = [
+    "BatchSize",
+    "Columns",
+    "Data",
+    "ModelArgument",
+    "Precision",
+    "check_new_file",
+    "parameter",
+    "setting_option",
+    "values_given",
+]
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A trained folder, a packaged model (all-MiniLM-L6-v2), or a hub name.")
@@ -39,3 +55,44 @@ def check_new_file(path: Path, endings: Sequence[str]) -> None:
         raise InputError(f"--out {path} must end in {', '.join(endings)}; the ending says what is written.")
     if path.exists():
         raise InputError(f"{path} exists; give another --out, or remove it first.")
+
+
+def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return one parameter of a command that is built; the annotation holds its option."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def setting_option(setting: Setting, panel: str, *, in_singular: bool = True) -> inspect.Parameter:
+    """Turn a setting into an option that is None unless given; the default that holds is only shown.
+
+    Args:
+        setting: The setting.
+        panel: Group of options that it is listed in.
+        in_singular: Whether a setting of several values is called after one of them, as each is given by itself:
+            ``--metric ndcg@10 --metric hit@10`` for ``metrics``.
+    """
+    several = get_origin(setting.annotation) is tuple
+    default = setting.default
+    shown = shown_default(" | ".join(map(str, default)) if several and default else default)
+    text = f"{setting.help} Repeat for more." if several and in_singular else setting.help
+    text = text if shown == "-" else f"{text} [default: {shown}]"
+    names = [f"--{setting.name.removesuffix('s').replace('_', '-')}"] if several and in_singular else []
+    option = typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
+    return parameter(setting.name, Annotated[_optional(setting.annotation), option], None)
+
+
+def values_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings among parsed options that were given."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in options.items() if v not in (None, [])}
+
+
+def _optional(annotation: Any) -> Any:
+    """Return the type an option parses to: one of the annotation's own, or None where the option is not given."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [part for part in get_args(annotation) if part is not type(None)]
+        return _optional(inner[0])
+    if get_origin(annotation) is tuple:
+        return list[str] | None
+    if get_origin(annotation) is Literal:
+        return Literal[get_args(annotation)] | None
+    return annotation | None

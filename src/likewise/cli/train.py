@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
 
 from likewise.cli.help import GroupedCommand, Verbs
-from likewise.cli.methods import shown_default
-from likewise.cli.output import show_mapping, write_json
+from likewise.cli.options import parameter, setting_option, values_given
+from likewise.cli.output import Json, show_mapping, write_json
 from likewise.methods import METHODS
 
-if TYPE_CHECKING:
-    from likewise.methods.base import Setting
-
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
 PANELS = {"data": "Data", "settings": "Method", "encoder": "Encoder", "training": "Training"}
 
 
@@ -48,43 +45,19 @@ def _command(method: str) -> Callable[..., None]:
         _train(method, out, config, resume, json, given)
 
     fixed = [
-        _parameter("out", Path, typer.Option(help="Folder of run and model; new, or with --resume.")),
-        _parameter("config", Path | None, typer.Option(help="A run.yaml to take settings from."), None),
-        _parameter("resume", bool, typer.Option("--resume", help="Go on with the interrupted run in --out."), False),
-        _parameter("json", bool, typer.Option("--json", help="Write exactly one JSON document to stdout."), False),
-    ]  # fmt: skip
+        parameter("out", Annotated[Path, typer.Option(help="Folder of run and model; new, or with --resume.")]),
+        parameter("config", Annotated[Path | None, typer.Option(help="A run.yaml to take settings from.")], None),
+        parameter("resume", Resume, False),
+        parameter("json", Json, False),
+    ]
     options = [
-        _option(setting, PANELS[group]) for group, settings in RunConfig.options(method).items() for setting in settings
+        setting_option(setting, PANELS[group], in_singular=False)
+        for group, settings in RunConfig.options(method).items()
+        for setting in settings
     ]
     command.__signature__ = inspect.Signature(fixed + options)  # type: ignore[attr-defined]  # typer reads it
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in fixed + options}
     return command
-
-
-def _parameter(name: str, annotation: Any, option: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[annotation, option], default=default
-    )
-
-
-def _option(setting: Setting, panel: str) -> inspect.Parameter:
-    """Turn a setting into an option that is None unless given; the method's default is only shown."""
-    default = shown_default(setting.default)
-    shown = setting.help if default == "-" else f"{setting.help} [default: {default}]"
-    option = typer.Option(help=shown, show_default=False, rich_help_panel=panel)
-    return _parameter(setting.name, _optional(setting.annotation), option, None)
-
-
-def _optional(annotation: Any) -> Any:
-    """Return the type an option parses to: one of the annotation's own, or None where the option is not given."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        inner = [part for part in get_args(annotation) if part is not type(None)]
-        return _optional(inner[0])
-    if get_origin(annotation) is tuple:
-        return list[str] | None
-    if get_origin(annotation) is Literal:
-        return Literal[get_args(annotation)] | None
-    return annotation | None
 
 
 def _train(method: str, out: Path, config: Path | None, resume: bool, json: bool, given: dict[str, Any]) -> None:
@@ -93,7 +66,7 @@ def _train(method: str, out: Path, config: Path | None, resume: bool, json: bool
     from likewise.run_config import RunConfig
     from likewise.training.folder import RESOLVED, read_settings
 
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v not in (None, [])}
+    values = values_given(given)
     source = config if config is not None else out / RESOLVED if resume and (out / RESOLVED).exists() else None
     if source is not None:
         values = {**RunConfig.from_tree(read_settings(source)).flat(), **values}

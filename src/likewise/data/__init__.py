@@ -1,25 +1,35 @@
 """Rows: readers of many formats to one table of checked rows, and the demo corpora."""
 
 from likewise.data.cache import cache_folder
-from likewise.data.columns import Column, Kind, Number, Row, Text
+from likewise.data.columns import Column, Kind, Label, Number, Row, Text
+from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
 from likewise.data.sources import DataFile, find_files
+from likewise.data.split_data import LABELLED_COLUMNS, VALUED_COLUMNS, SplitData, open_split
 from likewise.data.table import StreamedTable, Table
 
 __all__ = [
+    "INTERACTION_COLUMNS",
+    "LABELLED_COLUMNS",
+    "VALUED_COLUMNS",
     "Column",
     "DataFile",
+    "InteractionData",
     "Kind",
+    "Label",
     "Number",
     "RetrievalData",
     "Row",
+    "SplitData",
     "StreamedTable",
     "Table",
     "Text",
     "cache_folder",
     "find_files",
+    "open_interactions",
     "open_retrieval",
+    "open_split",
     "open_table",
     "read_beir",
     "retrieval_from_pairs",

@@ -2,26 +2,42 @@
 
 Items are drawn with replacement, as many as there are; drawn items are kept as counts, so a replicate of a mean is one
 product and a replicate of a correlation needs no sorting.
+
+The draws are a function of the number of items and of the seed alone. All models that are measured on one set of data
+with one seed therefore share them, and the difference of the replicates of two models is the paired bootstrap of their
+difference (Efron and Tibshirani 1993, chapter 8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from likewise.evaluation.result import Interval
+from likewise.evaluation.result import LEVEL, Interval
 
-__all__ = ["LEVEL", "correlation_replicates", "interval", "mean_replicates"]
-
-LEVEL = 0.95
-"""Share of the replicates inside an interval."""
+__all__ = [
+    "LEVEL",
+    "Floats",
+    "Measured",
+    "Statistic",
+    "correlation_replicates",
+    "interval",
+    "mean_replicates",
+    "mean_statistic",
+    "measured",
+    "replicates_of",
+    "weighted_correlation",
+]
 
 _CELLS = 2_000_000
 """Counts held at a time."""
 
 Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""From how often each item counts, ``[n, items]``, to the value of each metric, ``[n, metrics]``."""
 
 
 def _draws(num_items: int, replicates: int, seed: tuple[int, ...]) -> Iterator[Floats]:
@@ -36,6 +52,58 @@ def _draws(num_items: int, replicates: int, seed: tuple[int, ...]) -> Iterator[F
         yield counts
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Metrics with their bootstrap, as a result takes them: ``Result(..., **vars(measured(...)))``."""
+
+    metrics: dict[str, float]
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    replicates: dict[str, Floats] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, metrics: dict[str, float], replicates: Floats | None) -> Measured:
+        """Put values and replicates ``[R, metrics]`` (None: not asked for) together."""
+        if replicates is None:
+            return cls(metrics)
+        columns = {name: np.ascontiguousarray(replicates[:, i]) for i, name in enumerate(metrics)}
+        return cls(metrics, {name: interval(column) for name, column in columns.items()}, columns)
+
+
+def measured(statistic: Statistic, names: Sequence[str], num_items: int, replicates: int, *seed: int) -> Measured:
+    """Measure, with the bootstrap over items; value and replicates come from one definition of the metrics.
+
+    Args:
+        statistic: The metrics as a function of how often each item counts.
+        names: Names of the metrics, in the order of the statistic's columns.
+        num_items: How many items there are.
+        replicates: How many replicates; 0: none.
+        seed: Seed of the draws.
+    """
+    values = statistic(np.ones((1, num_items)))[0]
+    drawn = replicates_of(statistic, num_items, replicates, *seed) if replicates else None
+    return Measured.of(dict(zip(names, map(float, values), strict=True)), drawn)
+
+
+def replicates_of(statistic: Statistic, num_items: int, replicates: int, *seed: int) -> Floats:
+    """Return bootstrap replicates of a statistic.
+
+    Args:
+        statistic: From counts ``[n, items]`` to values ``[n, metrics]``.
+        num_items: How many items there are.
+        replicates: How many, >= 1.
+        seed: Seed of the draws.
+
+    Returns:
+        ``[replicates, metrics]``.
+    """
+    return np.concatenate([statistic(counts) for counts in _draws(num_items, replicates, seed)])
+
+
+def mean_statistic(values: Floats) -> Statistic:
+    """Return the means of the columns of ``values``, ``[items, metrics]``, as a statistic."""
+    return lambda counts: counts @ values / len(values)
+
+
 def mean_replicates(values: Floats, replicates: int, *seed: int) -> Floats:
     """Return bootstrap replicates of the mean of each column.
 
@@ -47,7 +115,7 @@ def mean_replicates(values: Floats, replicates: int, *seed: int) -> Floats:
     Returns:
         ``[replicates, metrics]``.
     """
-    return np.concatenate([counts @ values / len(values) for counts in _draws(len(values), replicates, seed)])
+    return replicates_of(mean_statistic(values), len(values), replicates, *seed)
 
 
 def correlation_replicates(x: Floats, y: Floats, replicates: int, *seed: int) -> Floats:
@@ -64,11 +132,12 @@ def correlation_replicates(x: Floats, y: Floats, replicates: int, *seed: int) ->
     """
     x_ranks, y_ranks = _Ranks(x), _Ranks(y)
     x_values, y_values = x - x.mean(), y - y.mean()
-    parts = []
-    for counts in _draws(len(x), replicates, seed):
-        spearman = _correlation(counts, x_ranks(counts), y_ranks(counts))
-        parts.append(np.stack([spearman, _correlation(counts, x_values, y_values)], axis=1))
-    return np.concatenate(parts)
+
+    def both(counts: Floats) -> Floats:
+        spearman = weighted_correlation(counts, x_ranks(counts), y_ranks(counts))
+        return np.stack([spearman, weighted_correlation(counts, x_values, y_values)], axis=1)
+
+    return replicates_of(both, len(x), replicates, *seed)
 
 
 class _Ranks:
@@ -87,8 +156,14 @@ class _Ranks:
         return centred
 
 
-def _correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
-    """Return Pearson's correlation; ``x`` and ``y`` are ``[items]`` or have a row a replicate."""
+def weighted_correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
+    """Return Pearson's correlation, NaN where a side has only one value.
+
+    Args:
+        counts: How often each item counts, ``[n, items]``.
+        x: One side, centred so that sums stay small; ``[items]`` or ``[n, items]``.
+        y: The other side, likewise.
+    """
     number = counts.shape[1]
 
     def mean(values: Floats) -> Floats:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from likewise.data import RetrievalData, Table, open_table
+from likewise.data import RetrievalData, Table
 from likewise.evaluation.result import Result
-from likewise.evaluation.retrieval import retrieval, retrieval_subset
-from likewise.evaluation.similarity import SIMILARITY_COLUMNS, similarity
+from likewise.evaluation.tasks import get_task
+from likewise.evaluation.tasks.retrieval import retrieval, retrieval_subset
 
 if TYPE_CHECKING:
     from likewise.encoders import Embedder
@@ -77,17 +77,57 @@ class Validation:
         """Measure the correlation with people's similarity.
 
         Args:
-            data: Rows with ``score``, ``sentence1``, ``sentence2``; several files count as one set.
+            data: Rows with ``score``, ``sentence1``, ``sentence2``; of several files the mean is watched.
             best: "spearman" or "pearson".
             rename: The file's name of a column by ours, where they differ.
             **options: Further arguments of :func:`similarity`.
         """
-        table = data if isinstance(data, Table) else open_table(data, columns=SIMILARITY_COLUMNS, rename=rename)
+        return cls.of("similarity", data, best=best, rename=rename, **options)
+
+    @classmethod
+    def of(
+        cls,
+        task: str,
+        data: Any,
+        *,
+        best: str | None = None,
+        rename: Mapping[str, str] | None = None,
+        opening: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Measure any task of the registry that reads data, on a subset where the whole would take long.
+
+        Args:
+            task: Name of a task: "knn".
+            data: What the task's ``open`` opens.
+            best: Metric that tells which checkpoint to keep; the first one of which a higher value is better where
+                not given.
+            rename: The file's name of a column by ours, where they differ.
+            opening: Settings of the task's ``open``: ``{"train": "train.csv"}``.
+            **options: Further arguments of the task's ``measure``: ``k=5, batch_size=128``.
+
+        Raises:
+            InputError: An unknown task or setting, or data that cannot be measured.
+            ValueError: The task does not measure ``best``, or a lower value of it is better.
+        """
+        found = get_task(task)
+        watched = found.best_metric if best is None else best
+        if watched in found.lower_is_better:
+            raise ValueError(
+                f"Validation.of: a lower {watched} is better, and the model with the highest figure is kept; "
+                f"{found.best_metric} is accepted. Name it as best."
+            )
+        opened = found.definition.subset(found.open(data, rename=rename, **(opening or {})))
 
         def measure(embedder: Embedder) -> Result:
-            return similarity(embedder, table, bootstrap=0, **options)
+            result = found.measure(embedder, opened, bootstrap=0, **{**found.definition.while_training, **options})
+            if watched not in result.metrics:
+                raise ValueError(
+                    f"Validation.of: {task} does not measure '{watched}'; {', '.join(result.metrics)} are accepted."
+                )
+            return result
 
-        return cls(measure, best=best)
+        return cls(measure, best=watched)
 
     def __call__(self, embedder: Embedder) -> dict[str, float]:
         """Return the value of each metric by its name, the one that tells which checkpoint to keep first."""

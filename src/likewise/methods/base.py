@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
@@ -20,7 +15,7 @@ from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_tex
 from likewise.training.step import StepOutput
 from likewise.views import Batch, Views
 
-__all__ = ["Method", "Paper", "Setting", "StepOutput", "TextMethod", "settings_of"]
+__all__ = ["Method", "Paper", "StepOutput", "TextMethod"]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -137,46 +132,3 @@ class TextMethod(Method[ConfigT]):
     def embedder(self) -> TextEncoder:
         """Keep the tower alone, with unit vectors."""
         return self.encoder.served()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One field of a configuration, for the command line and the docs.
-
-    Args:
-        name: Name of the field.
-        annotation: Its type.
-        default: What holds where it is not given.
-        help: What it does, with unit and range: the string below the field.
-    """
-
-    name: str
-    annotation: Any
-    default: Any
-    help: str
-
-
-@cache
-def settings_of(config_type: type) -> tuple[Setting, ...]:
-    """Return the fields of a configuration with the strings that document them.
-
-    Raises:
-        TypeError: A field has no default or no string below it.
-    """
-    hints = get_type_hints(config_type)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(config_type)))
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    helps = {
-        node.target.id: " ".join(str(below.value.value).split())
-        for node, below in pairwise(body)
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and isinstance(below, ast.Expr)
-        and isinstance(below.value, ast.Constant)
-    }
-    found = []
-    for field in dataclasses.fields(config_type):
-        if field.name not in helps or field.default is dataclasses.MISSING:
-            raise TypeError(f"{config_type.__qualname__}.{field.name} needs a default and a string that documents it.")
-        found.append(Setting(field.name, hints[field.name], field.default, helps[field.name]))
-    return tuple(found)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from likewise import pairwise
-from likewise.data import RetrievalData
-from likewise.errors import InputError
-from likewise.evaluation.bootstrap import LEVEL, interval, mean_replicates
-from likewise.evaluation.ranking_metrics import FAMILIES, parse_metric
+from likewise.data import RetrievalData, open_retrieval
+from likewise.data.retrieval_data import PAIR_COLUMNS
+from likewise.evaluation.definition import Definition
+from likewise.evaluation.ranked import directions, parse_metrics, ranking_figures
 from likewise.evaluation.result import Result
 
 if TYPE_CHECKING:
@@ -23,13 +20,28 @@ if TYPE_CHECKING:
 
     from likewise.encoders import Embedder
 
-__all__ = ["DEFAULT_METRICS", "retrieval", "retrieval_subset"]
+__all__ = ["DEFAULT_METRICS", "DEFINITION", "retrieval", "retrieval_subset"]
 
 DEFAULT_METRICS = ("ndcg@10", "mrr@10", "recall@1", "recall@10", "recall@100", "hit@1", "hit@10", "map@100")
 """What is measured unless metrics are named."""
 
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+
+@dataclass(frozen=True)
+class RetrievalOpening:
+    """Which queries are asked."""
+
+    split: str = "test"
+    """Which judgments of a BEIR folder: qrels/SPLIT.tsv."""
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How a retrieval is measured."""
+
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    """Metric such as ndcg@10: ndcg, mrr, recall, hit, map or precision, and how many ranks count."""
+    ignore_same_id: bool = True
+    """Take a document that has the query's own id out of its ranking, as BEIR does."""
 
 
 def retrieval(
@@ -78,9 +90,7 @@ def retrieval(
     Cost: O((Q + M) D + Q k) memory, O(Q M D) time beside encoding: scores exist one tile at a time.
     Source: the metrics are those of trec_eval; Thakur et al. 2021, arXiv 2104.08663, for the protocol.
     """
-    parsed = {name: parse_metric(name) for name in metrics}
-    if not parsed:
-        raise InputError("no metric was asked for; name at least one, for example 'ndcg@10'.")
+    parsed = parse_metrics(metrics)
 
     def encode(texts: Mapping[str, str], role: Any) -> Tensor:
         return embedder.encode(
@@ -89,94 +99,40 @@ def retrieval(
 
     query = encode(data.queries, "query") if query_embeddings is None else query_embeddings
     corpus = encode(data.corpus, "document") if corpus_embeddings is None else corpus_embeddings
-    query = _directions(query, list(data.queries), "query")
-    corpus = _directions(corpus, list(data.corpus), "document")
+    query = directions("retrieval", query, list(data.queries), "query")
+    corpus = directions("retrieval", corpus, list(data.corpus), "document")
     if query.shape[1] != corpus.shape[1]:
         raise ValueError(
             f"retrieval: queries have {query.shape[1]} dimensions but documents {corpus.shape[1]}; they must agree. "
             "Encode both with one model."
         )
-    depth = max(k for _, k in parsed.values())
-    gains, ideal = _judged_ranking(data, query, corpus, depth, ignore_same_id)
-    per_item = {name: FAMILIES[family](gains, ideal, k) for name, (family, k) in parsed.items()}
-    values = np.stack(list(per_item.values()), axis=1)
-    intervals = {}
-    if bootstrap:
-        replicates = mean_replicates(values, bootstrap, seed)
-        intervals = {name: interval(replicates[:, column]) for column, name in enumerate(parsed)}
-    return Result(
-        task="retrieval",
-        metrics={name: float(value.mean()) for name, value in per_item.items()},
-        num_items=len(data.queries),
+    grades, left_out = _judgments(data, ignore_same_id)
+    figures = ranking_figures(query, corpus, grades, left_out, parsed, bootstrap=bootstrap, seed=seed)
+    return Result.of(
+        "retrieval",
+        embedder,
+        data,
+        settings={"score": "cosine", "documents": len(data.corpus), "ignore_same_id": ignore_same_id},
+        precision=precision,
+        bootstrap=bootstrap,
+        seed=seed,
         items="queries",
-        data=data.name,
-        data_fingerprint=data.fingerprint,
-        model=embedder.name,
-        model_fingerprint=embedder.fingerprint,
-        settings={
-            "score": "cosine",
-            "documents": len(data.corpus),
-            "precision": precision,
-            "ignore_same_id": ignore_same_id,
-            "bootstrap": bootstrap,
-            "level": LEVEL,
-            "seed": seed,
-        },
-        intervals=intervals,
-        per_item=per_item,
+        **figures,
     )
 
 
-def _directions(embeddings: Tensor, ids: list[str], side: str) -> Tensor:
-    """Check vectors and put them on the unit sphere, where a product is a cosine."""
-    if embeddings.ndim != 2 or len(embeddings) != len(ids):
-        raise ValueError(
-            f"retrieval: the {side} embeddings have shape {list(embeddings.shape)} but there are {len(ids)} texts; one "
-            "row a text is accepted. Give the vectors in the order of the data."
-        )
-    bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero()
-    if len(bad):
-        raise InputError(
-            f"the vector of {side} '{ids[int(bad[0])]}' is not finite ({len(bad)} of {len(ids)} are not); a model "
-            "that gives finite numbers is needed. Look at its training curve."
-        )
-    return normalize(embeddings.float(), dim=1)
-
-
-def _judged_ranking(
-    data: RetrievalData, query: Tensor, corpus: Tensor, depth: int, ignore_same_id: bool
-) -> tuple[Floats, Floats]:
-    """Return ``gains [Q, depth]`` of the ranked documents and ``ideal [Q, P]``, the grades of all relevant ones."""
+def _judgments(data: RetrievalData, ignore_same_id: bool) -> tuple[list[dict[int, float]], list[list[int]]]:
+    """Return the grade of each relevant document, and the documents to leave out, for every query by place."""
     place = {document: number for number, document in enumerate(data.corpus)}
     grades = [
         {place[one]: float(data.grades.get(name, {}).get(one, 1)) for one in data.relevant[name]}
         for name in data.queries
     ]
-    own = [place.get(name, -1) if ignore_same_id else -1 for name in data.queries]
-    own_index = np.array([-1 if mine in judged else mine for mine, judged in zip(own, grades, strict=True)])
-    wanted = min(depth + int((own_index >= 0).any()), len(corpus))
-    ranking = pairwise.topk(query, corpus, wanted)[1].numpy()  # [Q, wanted], best first
-    keep = ranking != own_index[:, None]
-    ranking = np.take_along_axis(
-        ranking, np.argsort(~keep, axis=1, kind="stable"), axis=1
-    )  # the query itself goes last
-    listed = np.arange(wanted)[None, :] < keep.sum(axis=1)[:, None]
-    gains = np.where(listed, _look_up(ranking, grades, len(corpus)), 0.0)[:, :depth]
-    ideal = np.zeros((len(grades), max(map(len, grades))))
-    for row, judged in zip(ideal, grades, strict=True):
-        row[: len(judged)] = sorted(judged.values(), reverse=True)
-    return gains, ideal
-
-
-def _look_up(ranking: NDArray[np.int64], grades: Sequence[Mapping[int, float]], num_documents: int) -> Floats:
-    """Return the grade of every ranked document, 0 where it is not judged, without a Python step a document."""
-    keys = np.array([query * num_documents + one for query, judged in enumerate(grades) for one in judged])
-    values = np.array([value for judged in grades for value in judged.values()])
-    order = np.argsort(keys)
-    keys, values = keys[order], values[order]
-    wanted = ranking + np.arange(len(ranking))[:, None] * num_documents
-    found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[found] == wanted, values[found], 0.0)
+    left_out = [
+        [place[name]] if ignore_same_id and name in place and place[name] not in judged else []
+        for name, judged in zip(data.queries, grades, strict=True)
+    ]
+    return grades, left_out
 
 
 def retrieval_subset(
@@ -221,3 +177,15 @@ def retrieval_subset(
         {name: data.grades[name] for name in kept if name in data.grades},
         name=f"{data.name} ({len(kept):,} queries among {len(corpus):,})",
     )
+
+
+DEFINITION = Definition(
+    columns=PAIR_COLUMNS,
+    metrics=DEFAULT_METRICS,
+    open=open_retrieval,
+    measure=retrieval,
+    opening=RetrievalOpening,
+    settings=RetrievalSettings,
+    subset=lambda data: retrieval_subset(data, max_queries=1000, max_documents=10_000),
+    while_training={"metrics": ("ndcg@10", "mrr@10", "recall@1", "recall@10")},
+)

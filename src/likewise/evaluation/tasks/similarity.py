@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import normalize
 
 from likewise.data import Column, Number, Table, Text, find_files, open_table
 from likewise.errors import InputError
-from likewise.evaluation.bootstrap import LEVEL, correlation_replicates, interval
+from likewise.evaluation.bootstrap import LEVEL, Measured, correlation_replicates
+from likewise.evaluation.definition import Definition
 from likewise.evaluation.result import Result
+from likewise.evaluation.vectors import unit_vectors
 
 if TYPE_CHECKING:
     from likewise.encoders import Embedder
 
-__all__ = ["SIMILARITY_COLUMNS", "similarity"]
+__all__ = ["DEFINITION", "SIMILARITY_COLUMNS", "SimilaritySets", "open_similarity", "similarity"]
 
 SIMILARITY_COLUMNS = (
     Column("score", Number, help="how alike people found the two, on any scale; higher is more alike"),
@@ -37,9 +38,54 @@ Source = Table | str | Path | Rows
 """A table, what ``open_table`` opens, or rows."""
 
 
+@dataclass(frozen=True)
+class SimilaritySets:
+    """One or several sets of pairs, opened; made by :func:`open_similarity`."""
+
+    tables: Mapping[str, Table]
+
+    @property
+    def name(self) -> str:
+        """Names of the sets."""
+        return ", ".join(self.tables)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the sets: that of the table where there is one."""
+        return _fingerprint({name: table.fingerprint for name, table in self.tables.items()})
+
+
+def open_similarity(
+    data: Source | Mapping[str, Source],
+    *,
+    rename: Mapping[str, str] | None = None,
+    bad_rows: Literal["error", "skip"] = "error",
+) -> SimilaritySets:
+    """Open what :func:`similarity` measures, and check it once.
+
+    Args:
+        data: As in :func:`similarity`.
+        rename: The file's name of a column by ours, where they differ.
+        bad_rows: "error" or "skip".
+
+    Raises:
+        InputError: A row is bad, a set has fewer than 3 pairs, or all of its scores are equal.
+    """
+    sets = SimilaritySets(_sets(data, rename, bad_rows))
+    for name, table in sets.tables.items():
+        _columns(name, table)
+    return sets
+
+
+def _fingerprint(parts: Mapping[str, str]) -> str:
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return hashlib.sha256("".join(f"{name} {one} " for name, one in parts.items()).encode()).hexdigest()
+
+
 def similarity(
     embedder: Embedder,
-    data: Source | Mapping[str, Source],
+    data: Source | Mapping[str, Source] | SimilaritySets,
     *,
     rename: Mapping[str, str] | None = None,
     bad_rows: Literal["error", "skip"] = "error",
@@ -55,7 +101,7 @@ def similarity(
         embedder: Encodes both sides, with no role: neither is a query.
         data: Rows with ``score``, ``sentence1`` and ``sentence2``: a table (``open_table`` with
             ``columns=SIMILARITY_COLUMNS``), rows, a file, or several sets: a mapping from name to set, a folder, or a
-            pattern that matches several files.
+            pattern that matches several files; or what :func:`open_similarity` returned.
         rename: The file's name of a column by ours, where they differ: ``{"score": "label"}``.
         bad_rows: "error" refuses the first row that cannot be used; "skip" leaves such rows out.
         batch_size: Texts encoded at a time.
@@ -75,7 +121,7 @@ def similarity(
 
     Source: Gao et al. 2021, SimCSE, arXiv 2104.08821, appendix B: "all" against other settings, and why Spearman.
     """
-    sets = _sets(data, rename, bad_rows)
+    sets = data.tables if isinstance(data, SimilaritySets) else _sets(data, rename, bad_rows)
     settings = {"precision": precision, "bootstrap": bootstrap, "level": LEVEL, "seed": seed}
     fingerprint = embedder.fingerprint  # a digest of all weights: once
     parts: dict[str, Result] = {}
@@ -89,7 +135,7 @@ def similarity(
             replicates.append(drawn)
         parts[name] = Result(
             task="similarity",
-            metrics=metrics,
+            **vars(Measured.of(metrics, drawn)),
             num_items=len(gold),
             items="pairs",
             data=name,
@@ -97,7 +143,6 @@ def similarity(
             model=embedder.name,
             model_fingerprint=fingerprint,
             settings=settings,
-            intervals={} if drawn is None else {one: interval(drawn[:, i]) for i, one in enumerate(METRICS)},
         )
     return next(iter(parts.values())) if len(parts) == 1 else _mean(parts, replicates)
 
@@ -106,18 +151,17 @@ def _mean(parts: Mapping[str, Result], replicates: Sequence[Floats]) -> Result:
     """Return the mean over sets; a replicate of it is the mean of one replicate a set."""
     some = next(iter(parts.values()))
     drawn = np.mean(replicates, axis=0) if replicates else None
-    digest = hashlib.sha256("".join(f"{name} {part.data_fingerprint} " for name, part in parts.items()).encode())
+    metrics = {one: float(np.mean([part.metrics[one] for part in parts.values()])) for one in METRICS}
     return Result(
         task="similarity",
-        metrics={one: float(np.mean([part.metrics[one] for part in parts.values()])) for one in METRICS},
+        **vars(Measured.of(metrics, drawn)),
         num_items=len(parts),
         items="files",
         data=", ".join(parts),
-        data_fingerprint=digest.hexdigest(),
+        data_fingerprint=_fingerprint({name: part.data_fingerprint for name, part in parts.items()}),
         model=some.model,
         model_fingerprint=some.model_fingerprint,
         settings=some.settings,
-        intervals={} if drawn is None else {one: interval(drawn[:, i]) for i, one in enumerate(METRICS)},
         parts=parts,
     )
 
@@ -152,6 +196,11 @@ def _columns(name: str, table: Table) -> tuple[Floats, list[str], list[str]]:
     gold: Floats = np.asarray(table.column("score").to_numpy(), dtype=np.float64)
     if len(gold) < 3:
         raise InputError(f"{name} has {len(gold)} pairs; a correlation needs at least 3. Give more rows.")
+    if np.all(gold == gold[0]):
+        raise InputError(
+            f"{name}: all {len(gold)} scores are equal ({gold[0]:g}); a correlation needs scores that differ. Check "
+            "the column 'score'."
+        )
     return gold, table.column("sentence1").to_pylist(), table.column("sentence2").to_pylist()
 
 
@@ -164,19 +213,11 @@ def _cosines(
     precision: str,
     progress: bool,
 ) -> Floats:
-    """Return the cosine of each pair; a text that occurs several times is encoded once."""
-    places = {text: number for number, text in enumerate(dict.fromkeys([*first, *second]))}
-    embeddings = embedder.encode(list(places), batch_size=batch_size, precision=precision, progress=progress)
-    embeddings = embeddings.double()
-    bad = (~torch.isfinite(embeddings).all(dim=1) | ~embeddings.any(dim=1)).nonzero()
-    if len(bad):
-        raise InputError(
-            f"{name}: the vector of {list(places)[int(bad[0])]!r} is zero or not finite ({len(bad)} of {len(places)} "
-            "are); a model that gives finite vectors with a direction is needed. Look at its training curve."
-        )
-    embeddings = normalize(embeddings, dim=1)
-    left = embeddings[torch.tensor([places[text] for text in first])]
-    right = embeddings[torch.tensor([places[text] for text in second])]
+    """Return the cosine of each pair."""
+    embeddings = unit_vectors(
+        embedder, [*first, *second], name=name, batch_size=batch_size, precision=precision, progress=progress
+    )
+    left, right = embeddings.split(len(first))
     cosines: Floats = (left * right).sum(dim=1).numpy()
     return cosines
 
@@ -184,11 +225,6 @@ def _cosines(
 def _correlations(name: str, gold: Floats, cosines: Floats) -> dict[str, float]:
     from scipy import stats  # half a second to import
 
-    if np.all(gold == gold[0]):
-        raise InputError(
-            f"{name}: all {len(gold)} scores are equal ({gold[0]:g}); a correlation needs scores that differ. Check "
-            "the column 'score'."
-        )
     if np.ptp(cosines) < 1e-6:  # what float32 vectors tell apart
         raise InputError(
             f"{name}: the model gives every pair the same cosine ({cosines[0]:.4f}), so there is no correlation; its "
@@ -198,3 +234,6 @@ def _correlations(name: str, gold: Floats, cosines: Floats) -> dict[str, float]:
         "spearman": float(stats.spearmanr(gold, cosines).statistic),
         "pearson": float(stats.pearsonr(gold, cosines).statistic),
     }
+
+
+DEFINITION = Definition(columns=SIMILARITY_COLUMNS, metrics=METRICS, open=open_similarity, measure=similarity)
