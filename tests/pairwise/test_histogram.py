@@ -77,7 +77,7 @@ def test_no_gradient_is_kept_and_the_edges_are_left_as_they_are():
 def test_bad_input():
     query, key, edges = torch.ones(2, 2), torch.ones(3, 2), torch.tensor([0.0, 1.0])
     for bad in (torch.tensor([0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0.0, torch.inf]), torch.zeros(2, 2)):
-        with pytest.raises(ValueError, match="histogram: edges are .* at least two finite numbers that rise"):
+        with pytest.raises(ValueError, match=r"histogram: edges are .* at least two finite numbers that rise"):
             histogram(query, key, bad)
     with pytest.raises(ValueError, match="histogram: key has an element that is not finite in row 1"):
         histogram(query, torch.tensor([[1.0, 0.0], [torch.nan, 0.0]]), edges)

@@ -49,7 +49,7 @@ def histogram(
         >>> histogram(torch.eye(2), torch.eye(2), torch.tensor([-0.5, 0.5, 1.0]))
         tensor([2, 2])
     """
-    edges = torch.as_tensor(edges).detach()
+    edges = torch.as_tensor(edges).detach().clone()
     if edges.ndim != 1 or len(edges) < 2 or not bool(torch.isfinite(edges).all()) or not bool((edges.diff() > 0).all()):
         raise ValueError(
             f"histogram: edges are {list(edges.shape)}; at least two finite numbers that rise are accepted. Give the "

@@ -6,6 +6,7 @@ derivatives of small problems, and for people.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -126,7 +127,7 @@ def histogram(
     """How many pairs that count have ``edges[k] <= score < edges[k + 1]``; the last bin has its upper edge too."""
     score, counts = all_pairs(query, key, **options)
     found, edges = score[counts], edges.double()
-    bins = [(found >= low) & (found < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    bins = [(found >= low) & (found < high) for low, high in itertools.pairwise(edges)]
     bins[-1] = bins[-1] | (found == edges[-1])
     return torch.stack([inside.sum() for inside in bins])
 
