@@ -16,6 +16,7 @@ from likewise.training import fit
 from likewise.training.checkpoint import Checkpoints, plain_disk_errors
 from likewise.training.folder import RESOLVED, hold_run_folder, read_settings, refuse_changes, write_settings
 from likewise.training.processes import start_processes
+from likewise.training.space import space_of
 
 if TYPE_CHECKING:
     import datasets
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from likewise.encoders import TextEncoder
     from likewise.methods.base import Method
     from likewise.training.loop import Measure
+    from likewise.training.space import Space
     from likewise.views import Batch
 
 __all__ = ["batches", "build_method", "open_training_data", "train", "train_run"]
@@ -109,12 +111,21 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
         refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
     method = build_method(config)
     validation = _validation(config, method)
+    space = _space(config, method, table)
     source, steps_per_epoch = batches(config, method, table)
     total = config.training.total_steps(steps_per_epoch)
     if distributed.rank() == 0:
         write_settings(out, tree)
     result = fit(
-        method, source, config.training, total, out, resume=resume, validation=validation, show_progress=progress
+        method,
+        source,
+        config.training,
+        total,
+        out,
+        resume=resume,
+        validation=validation,
+        space=space,
+        show_progress=progress,
     )
     embedder = cast("TextEncoder", method.embedder())
     if distributed.rank() == 0:
@@ -130,6 +141,7 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
                 "kept_step": result.best_step,
             },
             figures=result.best,
+            geometry=result.geometry,
         )
         try:
             with plain_disk_errors():
@@ -240,6 +252,20 @@ def _validation(config: RunConfig, method: Method[Any]) -> Measure | None:
 
     measure = Validation.of(config.data.eval_task or method.validation, config.data.eval_data)
     return lambda: measure(method.embedder())
+
+
+def _space(config: RunConfig, method: Method[Any], table: Table | StreamedTable) -> Space | None:
+    training = config.training
+    if not training.geometry_every:
+        return None
+    return space_of(
+        method.embedder,
+        table,
+        method.looked_at(table.column_names),
+        roles=method.roles,
+        rows=training.geometry_rows,
+        seed=training.seed,
+    )
 
 
 def _length(table: Table | StreamedTable) -> int | None:

@@ -37,6 +37,7 @@ class About:
         data: Name, fingerprint and number of rows of the training data.
         training: Steps, seconds, the step that was kept.
         figures: Measured figures by name; what was measured is in the names.
+        geometry: The space in one line, where training looked at it.
     """
 
     method: str
@@ -45,6 +46,7 @@ class About:
     data: Mapping[str, Any]
     training: Mapping[str, Any]
     figures: Mapping[str, float] = field(default_factory=dict)
+    geometry: str | None = None
 
 
 def save(embedder: Embedder, folder: Path, about: About) -> None:
@@ -126,6 +128,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
 def _model_card(embedder: Embedder, about: About) -> str:
     figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in about.figures.items())
     table = f"\n## Measured\n\n| figure | value |\n|---|---|\n{figures}\n" if figures else ""
+    geometry = f"- geometry of the space {about.geometry}\n" if about.geometry else ""
     training = ", ".join(f"{name} {value}" for name, value in about.training.items() if value is not None)
     return f"""---
 library_name: sentence-transformers
@@ -141,7 +144,7 @@ Trained with likewise by the method `{about.method}`: {about.paper}.
 - embeddings: {embedder.dim} numbers, unit norm, compared by cosine
 - data: {about.data.get("name")} ({about.data.get("rows")} rows, fingerprint `{about.data.get("fingerprint")}`)
 - training: {training}
-- all settings: `run.yaml`; course of the training: `metrics.csv`
+{geometry}- all settings: `run.yaml`; course of the training: `metrics.csv`
 {table}
 ## Use
 

@@ -16,7 +16,9 @@ from likewise.training import TrainingConfig
 
 __all__ = ["FREE_ON_RESUME", "DataConfig", "RunConfig"]
 
-FREE_ON_RESUME = frozenset({"workers", "checkpoint_every", "keep_checkpoints", "tensorboard"})
+FREE_ON_RESUME = frozenset(
+    {"workers", "checkpoint_every", "keep_checkpoints", "tensorboard", "geometry_every", "geometry_rows"}
+)
 """Settings that may differ when a run goes on: they change no number of it."""
 
 

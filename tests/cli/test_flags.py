@@ -12,7 +12,7 @@ SHARED = {
     ),
     "training": (
         "steps epochs batch_size micro_batch lr weight_decay schedule warmup clip_norm precision seed workers "
-        "checkpoint_every keep_checkpoints eval_every log_every tensorboard"
+        "checkpoint_every keep_checkpoints eval_every geometry_every geometry_rows log_every tensorboard"
     ),
 }  # fmt: skip
 OWN = {

@@ -11,20 +11,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from likewise.training.log import TIMING
 
-def train(out: Path, data: Path, processes: int) -> subprocess.CompletedProcess[str]:
+
+def train(out: Path, data: Path, processes: int, *more: str, method: str = "pairs") -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m"]
     if processes > 1:
         launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     words = [
-        "likewise", "train", "pairs", "--data", data, "--out", out, "--encoder-layers", "1", "--dropout", "0",
-        "--steps", "4", "--batch-size", "7", "--precision", "fp32", "--learn-temperature", "--symmetric",
-        "--lr", "1e-3", "--warmup", "0", "--json",
+        "likewise", "train", method, "--data", data, "--out", out, "--encoder-layers", "1", "--dropout", "0",
+        "--steps", "4", "--batch-size", "7", "--precision", "fp32", "--lr", "1e-3", "--warmup", "0", "--json", *more,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*launcher, *map(str, words)], capture_output=True, text=True, timeout=300, check=False, env=environment
     )
+
+
+OPTIONS = ("--learn-temperature", "--symmetric")
+LOOKS = ("--geometry-every", "2", "--geometry-rows", "12")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def runs(tmp_path_factory) -> dict[int, Path]:
     made = {}
     for processes in (1, 2):
         made[processes] = folder / str(processes)
-        done = train(made[processes], data, processes)
+        done = train(made[processes], data, processes, *OPTIONS)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["training"]["steps"] == 4
     return made
@@ -63,3 +68,34 @@ def test_two_processes_train_the_weights_of_one(runs):
         apart = (one[name] - two[name]).abs()
         assert apart.mean() < 1e-5, name
         assert torch.quantile(apart.flatten()[:100_000], 0.99) < 1e-4, name
+
+
+def of_training(out: Path) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name not in TIMING} for row in log(out)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_looks_at_the_space_change_nothing_of_what_processes_train(runs, tmp_path, processes):
+    out = tmp_path / "run"
+    done = train(out, runs[1].parent / "pairs.jsonl", processes, *OPTIONS, *LOOKS)
+    assert done.returncode == 0, done.stderr
+    assert of_training(out) == of_training(runs[processes])
+    plain, looked = (load_file(folder / "model.safetensors") for folder in (runs[processes], out))
+    assert all(torch.equal(plain[name], looked[name]) for name in plain)
+    with (out / "geometry.csv").open(newline="") as file:
+        looks = list(csv.DictReader(file))
+    assert [row["step"] for row in looks] == ["2", "4"]
+    assert all(1 <= float(row["batch_effective_negatives"]) <= 6 for row in looks)  # seven rows over all processes
+
+
+def test_gradients_of_the_terms_change_nothing_of_what_two_processes_train(runs, tmp_path):
+    options = ("--columns", "text=query", "--mlm-weight", "0.1", "--dropout", "0.1")
+    for name, more in (("plain", ()), ("looked", LOOKS)):
+        done = train(tmp_path / name, runs[1].parent / "pairs.jsonl", 2, *options, *more, method="simcse")
+        assert done.returncode == 0, done.stderr
+    assert of_training(tmp_path / "plain") == of_training(tmp_path / "looked")
+    plain, looked = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "looked"))
+    assert all(torch.equal(plain[name], looked[name]) for name in plain)
+    with (tmp_path / "looked" / "geometry.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            assert 0 < float(row["gradient_share_mlm"]) < 1

@@ -83,3 +83,41 @@ def test_no_variation_is_said():
         geometry.effective_rank(torch.full((5, 4), 0.1), center=True)
     with pytest.raises(ValueError, match="effective_rank: row 1 holds"):
         geometry.effective_rank(torch.tensor([[1.0], [torch.inf]]))
+
+
+@given(st.integers(2, 12), st.integers(1, 8), st.integers(0, 10_000))
+def test_the_spectrum_is_that_of_the_principal_components(rows, dim, seed):
+    x = random_rows(rows, dim, seed)
+    variances = np.linalg.svd(x.numpy() - x.numpy().mean(axis=0), compute_uv=False) ** 2
+    found = geometry.spectrum(x)
+    np.testing.assert_allclose(found.values, np.sqrt(variances / variances[0]), rtol=1e-6, atol=2e-7)
+    np.testing.assert_allclose(found.explained, np.cumsum(variances) / variances.sum(), rtol=1e-6, atol=1e-6)
+    assert found.effective_rank == pytest.approx(geometry.effective_rank(x, center=True), rel=1e-9)
+    assert found.dimensions_for(1.0) <= min(rows - 1, dim)
+
+
+def test_dimensions_for_a_share_of_the_variance():
+    x = torch.cat([torch.diag(torch.tensor([3.0, 2.0, 1.0])), -torch.diag(torch.tensor([3.0, 2.0, 1.0]))])
+    found = geometry.spectrum(x)  # variances 9 : 4 : 1
+    assert found.values == pytest.approx([1, 2 / 3, 1 / 3], rel=1e-6)
+    assert found.explained == pytest.approx([9 / 14, 13 / 14, 1], rel=1e-6)
+    assert [found.dimensions_for(share) for share in (0.5, 9 / 14, 0.65, 0.93, 1.0)] == [1, 1, 2, 3, 3]
+
+
+def test_dead_directions_are_counted_whatever_the_axes_and_the_precision():
+    x = random_rows(600, 32)
+    assert geometry.spectrum(x).dead_dimensions == 0
+    x[:, 20:] = 3.0  # twelve coordinates that never change
+    rotation = torch.linalg.qr(random_rows(32, 32, 1)).Q
+    for changed in (x, x @ rotation, (x @ rotation).bfloat16().float()):
+        assert geometry.spectrum(changed).dead_dimensions == 12
+    assert geometry.spectrum(x[:9]).dead_dimensions == 0  # nine rows have no more than eight directions
+    assert geometry.spectrum(torch.ones(9, 4)).dead_dimensions == 4
+
+
+def test_no_variation_is_a_spectrum_of_nothing():
+    found = geometry.spectrum(torch.full((7, 3), 0.1))
+    assert (found.values, found.explained, found.effective_rank) == ([0.0] * 3, [0.0] * 3, 0.0)
+    assert found.dimensions_for(0.9) == 0
+    with pytest.raises(ValueError, match="spectrum: 1 row given; at least 2"):
+        geometry.spectrum(torch.ones(1, 3))

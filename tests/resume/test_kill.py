@@ -23,7 +23,7 @@ def command(out: Path, data: Path, *more: str) -> list[str]:
     return [
         sys.executable, "-m", "likewise", "train", "pairs", "--data", str(data), "--out", str(out),
         "--encoder-layers", "1", "--steps", str(STEPS), "--batch-size", "6", "--checkpoint-every", "2", "--json",
-        "--learn-temperature", "--micro-batch", "4", *more,
+        "--learn-temperature", "--micro-batch", "4", "--geometry-every", "3", "--geometry-rows", "10", *more,
     ]  # fmt: skip
 
 
@@ -63,6 +63,8 @@ def assert_same_run(out: Path, whole: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert log(out) == log(whole)
     assert [row["step"] for row in log(out)] == [str(step) for step in range(1, STEPS + 1)]
+    assert (out / "geometry.csv").read_text() == (whole / "geometry.csv").read_text()
+    assert len((out / "geometry.csv").read_text().splitlines()) == 1 + STEPS // 3
 
 
 def kill(arguments: list[str], out: Path, after_step: int) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float, Int
 
-__all__ = ["checked", "sampled", "unit_rows"]
+    from likewise.pairwise import Side
+
+__all__ = ["CHUNK", "checked", "grouped", "other_row", "sample_index", "sampled", "unit_pair", "unit_rows"]
+
+CHUNK = 8192
+"""Rows turned into float64 at a time."""
 
 
 def checked(embeddings: Float[Tensor, "N D"], caller: str, *, at_least: int = 1) -> Float[Tensor, "N D"]:
@@ -66,10 +72,53 @@ def unit_rows(embeddings: Float[Tensor, "N D"], caller: str, *, at_least: int = 
     return torch.nn.functional.normalize(rows, dim=1)
 
 
+def unit_pair(
+    x: Float[Tensor, "N D"], y: Float[Tensor, "N D"], caller: str, *, at_least: int = 1
+) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]]:
+    """Return both sides of positive pairs on the unit sphere, after checking that they go together."""
+    if x.shape != y.shape:
+        raise ValueError(
+            f"{caller}: x is {list(x.shape)} but y is {list(y.shape)}; row i of both is one positive pair, so the "
+            "shapes must agree. Give as many vectors on either side, of one length."
+        )
+    return unit_rows(x, caller, at_least=at_least), unit_rows(y, caller, at_least=at_least)
+
+
+def sample_index(count: int, max_rows: int | None, seed: int) -> Int[Tensor, "n"]:
+    """Return the numbers of ``max_rows`` of ``count`` rows, drawn without replacement, rising; all if no more."""
+    if max_rows is None or count <= max_rows:
+        return torch.arange(count)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(count, generator=generator)[:max_rows].sort().values
+
+
 def sampled(embeddings: Float[Tensor, "N D"], max_rows: int | None, seed: int) -> Float[Tensor, "n D"]:
     """Return ``max_rows`` rows drawn without replacement in their order, or all where there are no more."""
     if max_rows is None or len(embeddings) <= max_rows:
         return embeddings
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(embeddings), generator=generator)[:max_rows].sort().values
-    return embeddings[chosen.to(embeddings.device)]
+    return embeddings[sample_index(len(embeddings), max_rows, seed).to(embeddings.device)]
+
+
+def grouped(labels: Tensor | Sequence[Any], count: int, caller: str) -> tuple[Int[Tensor, "N"], list[Any]]:
+    """Return the group of each row as a number, and the name of each group, in the order of first appearance.
+
+    Args:
+        labels: What is equal within a group, one a row: integers, texts, anything that can be told apart.
+        count: Number of rows.
+        caller: Function named in messages.
+
+    Raises:
+        ValueError: There are not as many labels as rows.
+    """
+    names = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    if len(names) != count:
+        raise ValueError(
+            f"{caller}: {len(names)} labels for {count} rows; one a row is accepted. Give every row its label."
+        )
+    places = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([places[name] for name in names], dtype=torch.int64), list(places)
+
+
+def other_row(row: Side, column: Side) -> Bool[Tensor, "n m"]:
+    """Count every pair but that of a row with itself (or with its own positive)."""
+    return row.index != column.index

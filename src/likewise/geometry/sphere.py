@@ -9,23 +9,12 @@ import torch
 from torch import Tensor
 
 from likewise import pairwise
-from likewise.geometry.rows import sampled, unit_rows
+from likewise.geometry.rows import other_row, sampled, unit_pair, unit_rows
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
-    from likewise.pairwise import Side
+    from jaxtyping import Float
 
 __all__ = ["alignment", "even_uniformity", "mean_cosine", "positive_cosine", "uniformity"]
-
-
-def _pair(x: Tensor, y: Tensor, caller: str) -> tuple[Tensor, Tensor]:
-    if x.shape != y.shape:
-        raise ValueError(
-            f"{caller}: x is {list(x.shape)} but y is {list(y.shape)}; row i of both is one positive pair, so the "
-            "shapes must agree. Give as many vectors on either side, of one length."
-        )
-    return unit_rows(x, caller), unit_rows(y, caller)
 
 
 @torch.no_grad()
@@ -55,7 +44,7 @@ def alignment(x: Float[Tensor, "N D"], y: Float[Tensor, "N D"], *, alpha: float 
     """
     if not alpha > 0:
         raise ValueError(f"alignment: alpha is {alpha}; a number above 0 is accepted. The paper's value is 2.")
-    first, second = _pair(x, y, "alignment")
+    first, second = unit_pair(x, y, "alignment")
     return float((first - second).double().square().sum(dim=1).pow(alpha / 2).mean())
 
 
@@ -74,12 +63,8 @@ def positive_cosine(x: Float[Tensor, "N D"], y: Float[Tensor, "N D"]) -> float:
         >>> positive_cosine(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
         0.5
     """
-    first, second = _pair(x, y, "positive_cosine")
+    first, second = unit_pair(x, y, "positive_cosine")
     return float((first.double() * second.double()).sum(dim=1).mean())
-
-
-def _other_row(row: Side, column: Side) -> Bool[Tensor, "n m"]:
-    return row.index != column.index
 
 
 @torch.no_grad()
@@ -115,7 +100,7 @@ def uniformity(x: Float[Tensor, "N D"], *, t: float = 2.0, max_rows: int | None 
         raise ValueError(f"uniformity: max_rows is {max_rows}; at least 2 rows make a pair. Give 2 or more, or None.")
     rows = sampled(unit_rows(x, "uniformity", at_least=2), max_rows, seed)
     # On the sphere -t ||x - y||^2 = 2 t <x, y> - 2 t; the constant is taken out of the sum.
-    sums = pairwise.logsumexp(rows, rows, scale=2 * t, mask_mod=_other_row)
+    sums = pairwise.logsumexp(rows, rows, scale=2 * t, mask_mod=other_row)
     pairs = len(rows) * (len(rows) - 1)
     return float(torch.logsumexp(sums.double(), 0)) - math.log(pairs) - 2 * t
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
@@ -12,10 +12,11 @@ from torch import nn
 
 from likewise.data.columns import Column
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
-from likewise.training.step import StepOutput
+from likewise.encoders.embedder import Role
+from likewise.training.step import Contrast, StepOutput
 from likewise.views import Batch, Views
 
-__all__ = ["Method", "Paper", "StepOutput", "TextMethod"]
+__all__ = ["Contrast", "Method", "Paper", "StepOutput", "TextMethod"]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -43,6 +44,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         paper: Where it was published.
         columns: What a row must bring, and may bring.
         min_rows: Fewest rows of a batch for which the loss means something.
+        pair: Two columns whose values in one row are alike; where rows bring both, the geometry of the space is told
+            with them. None: a row is alike to nothing but itself.
+        roles: Side on which the values of a column are encoded, for encoders that treat the sides differently.
         keep_apart: Columns whose equal values must not share a batch (their rows would be false negatives).
         training_defaults: Shared training settings for which the paper has values of its own.
         encoder_defaults: Encoder settings for which the paper has values of its own.
@@ -53,6 +57,8 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     paper: ClassVar[Paper]
     columns: ClassVar[tuple[Column, ...]]
     min_rows: ClassVar[int] = 2
+    pair: ClassVar[tuple[str, str] | None] = None
+    roles: ClassVar[Mapping[str, Role]] = {}
     keep_apart: ClassVar[tuple[str, ...]] = ()
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     encoder_defaults: ClassVar[Mapping[str, Any]] = {}
@@ -83,6 +89,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def columns_for(cls, config: ConfigT) -> tuple[Column, ...]:
         """Return the columns under these settings; the class's own unless a setting changes them."""
         return cls.columns
+
+    @classmethod
+    def looked_at(cls, columns: Sequence[str]) -> tuple[str, ...]:
+        """Return which of the columns that rows bring show the space: the pair, or the first of them."""
+        return cls.pair if cls.pair is not None and set(cls.pair) <= set(columns) else (columns[0],)
 
     @abstractmethod
     def views(self) -> Views:

@@ -7,6 +7,7 @@ rows goes through here. :mod:`likewise.pairwise.reference` has the dense twin of
 
 from __future__ import annotations
 
+from likewise.pairwise.counting import histogram
 from likewise.pairwise.nearest import topk
 from likewise.pairwise.operands import operand_values, operands_are_rounded, without_autocast
 from likewise.pairwise.pairs import PairOptions
@@ -28,6 +29,7 @@ __all__ = [
     "Tile",
     "Vectors",
     "expectation",
+    "histogram",
     "logsumexp",
     "operand_values",
     "operands_are_rounded",

@@ -6,6 +6,7 @@ derivatives of small problems, and for people.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from likewise.pairwise.pairs import PairOptions
     from likewise.pairwise.sides import Vectors
 
-__all__ = ["AllPairs", "all_pairs", "expectation", "logsumexp", "sum", "topk"]
+__all__ = ["AllPairs", "all_pairs", "expectation", "histogram", "logsumexp", "sum", "topk"]
 
 
 class AllPairs(NamedTuple):
@@ -118,6 +119,17 @@ def topk(query: Vectors, key: Vectors, k: int, **options: Unpack[PairOptions]) -
         for place, (_, j) in enumerate(ranked[:k]):
             values[i, place], indices[i, place] = score[i, j], j
     return values, indices
+
+
+def histogram(
+    query: Vectors, key: Vectors, edges: Float[Tensor, "K+1"], **options: Unpack[PairOptions]
+) -> Int[Tensor, "K"]:
+    """How many pairs that count have ``edges[k] <= score < edges[k + 1]``; the last bin has its upper edge too."""
+    score, counts = all_pairs(query, key, **options)
+    found, edges = score[counts], edges.double()
+    bins = [(found >= low) & (found < high) for low, high in itertools.pairwise(edges)]
+    bins[-1] = bins[-1] | (found == edges[-1])
+    return torch.stack([inside.sum() for inside in bins])
 
 
 def _along(reduce: Callable[[int], Tensor], over: str) -> Tensor | tuple[Tensor, Tensor]:

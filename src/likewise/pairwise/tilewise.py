@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from likewise.pairwise.pairs import Pairs
 
-__all__ = ["Reduction", "reduce_tiles"]
+__all__ = ["Reduction", "Tiles", "reduce_tiles"]
 
 
 class Reduction(Protocol):
@@ -85,7 +85,7 @@ def _detached(side: Side) -> Side:
     return Side(side.index, tuple(x.detach() for x in side.tensors))
 
 
-class _Tiles:
+class Tiles:
     """Scores of one tile after the other, a buffer for each factor."""
 
     def __init__(self, pairs: Pairs, queries: Sequence[Tensor], keys: Sequence[Tensor], scale: Tensor) -> None:
@@ -120,7 +120,7 @@ class _ReduceTiles(torch.autograd.Function):
     def forward(ctx: Any, pairs: Pairs, reduction: Reduction, *tensors: Tensor) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)
         num_factors = len(pairs.queries)
-        tiles = _Tiles(pairs, tensors[:num_factors], tensors[num_factors : 2 * num_factors], tensors[2 * num_factors])
+        tiles = Tiles(pairs, tensors[:num_factors], tensors[num_factors : 2 * num_factors], tensors[2 * num_factors])
         tiles.check()
         with without_autocast(pairs.device):
             for rows, columns, scores in tiles:
@@ -168,7 +168,7 @@ class _Backward:
     def run(self, results: Sequence[Tensor | None], grads: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return the gradient of every tensor, or None for one that needs none."""
         scale = self.tensors[self.scale]
-        tiles = _Tiles(self.pairs, self.tensors[self.queries], self.tensors[self.keys], scale)
+        tiles = Tiles(self.pairs, self.tensors[self.queries], self.tensors[self.keys], scale)
         # The gradient of a scale is a product of query with its own, so that is collected where either is needed.
         if self.needs[self.scale] and self.collected[0] is None:
             self.collected[0] = torch.zeros_like(self.tensors[0], dtype=self.pairs.dtype)

@@ -60,7 +60,7 @@ class Measure:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{self.id}.writing"
         with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]  # its other argument is a flag
         temporary.replace(folder / f"{self.id}.npz")
         temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         temporary.replace(folder / f"{self.id}.json")
@@ -214,7 +214,7 @@ def _over_own(score: torch.Tensor, row: Side, column: Side) -> torch.Tensor:
 def measure_of(content: Mapping[str, Any]) -> Measure:
     """Build a measure from its fields, as a worker receives them."""
     fields = dict(content)
-    kind = {"task": TaskMeasure, "space": SpaceMeasure}[fields.pop("kind")]
+    kind: type[Measure] = {"task": TaskMeasure, "space": SpaceMeasure}[fields.pop("kind")]
     for name in ("columns", "settings"):
         if name in fields:
             fields[name] = tuple((key, _hashable(value)) for key, value in fields[name])

@@ -16,6 +16,7 @@ import torch
 
 from likewise.api import batches, build_method, open_training_data, train_run
 from likewise.data import Table
+from likewise.encoders.base import Encoder
 from likewise.errors import InputError
 from likewise.run_config import FREE_ON_RESUME, RunConfig
 from likewise.studies.config import UNTRAINED, Arm, StudyConfig
@@ -161,7 +162,7 @@ def _look(config: StudyConfig, arm: Arm) -> _Looked:
     fingerprint = start.fingerprint
     source, _ = batches(run, method, table)
     _, batch = next(iter(source(0)))
-    towers = [module for module in method.modules() if hasattr(module, "encoded")]
+    towers = [module for module in method.modules() if isinstance(module, Encoder)]
     method.train()
     with torch.no_grad():
         method(batch)
@@ -184,7 +185,8 @@ def _refuse_unlike(config: StudyConfig, looked: Mapping[str, _Looked], arm: Arm)
     if other.rows != looked[first].rows:
         raise InputError(
             f"arms '{first}' and '{arm.name}' train on {looked[first].rows:,} and {other.rows:,} rows of "
-            f"{config.data}, because each leaves out the rows that it cannot use. Mend these rows, or give a file that both can use."
+            f"{config.data}, because each leaves out the rows that it cannot use. Mend these rows, or give a file "
+            "that both can use."
         )
 
 

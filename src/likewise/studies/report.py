@@ -350,7 +350,7 @@ def _geometry(page: Page, found: Comparison) -> None:
         page.table(("arm", "warning"), findings)
 
 
-def _half(values: Sequence[float]) -> int:
+def _half(values: Any) -> int:
     """Return the first direction (from 1) whose value is below half of the first."""
     return next((i for i, value in enumerate(values, 1) if value < values[0] / 2), len(values))
 

@@ -2,6 +2,6 @@
 
 from likewise.training.config import TrainingConfig
 from likewise.training.loop import Interrupted, TrainingResult, fit
-from likewise.training.step import StepOutput, Trainable
+from likewise.training.step import Contrast, StepOutput, Trainable
 
-__all__ = ["Interrupted", "StepOutput", "Trainable", "TrainingConfig", "TrainingResult", "fit"]
+__all__ = ["Contrast", "Interrupted", "StepOutput", "Trainable", "TrainingConfig", "TrainingResult", "fit"]

@@ -47,6 +47,11 @@ class TrainingConfig:
     """How many of the last checkpoints are kept, >= 1."""
     eval_every: int = 0
     """Steps between validations on --eval-data (the best model is kept); 0: only after the last step."""
+    geometry_every: int = 0
+    """Steps between looks at the geometry of the space (geometry.csv), also after the last step; 0: never. A look costs
+    the encoding of --geometry-rows rows: seconds on a processor."""
+    geometry_rows: int = 1000
+    """Training rows that a look describes, >= 2; drawn once."""
     log_every: int = 1
     """Steps between rows of metrics.csv, >= 1."""
     tensorboard: bool = False
@@ -66,9 +71,11 @@ class TrainingConfig:
         for name in ("lr", "epochs"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be greater than 0.")
-        for name in ("weight_decay", "clip_norm", "workers", "eval_every"):
+        for name in ("weight_decay", "clip_norm", "workers", "eval_every", "geometry_every"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        if self.geometry_rows < 2:
+            raise InputError(f"geometry_rows is {self.geometry_rows}; it must be at least 2, better 1000.")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}; it is a share of the steps, 0 or more and less than 1.")
 

@@ -19,11 +19,14 @@ from likewise import distributed
 from likewise.encoders.base import Encoder
 from likewise.encoders.precision import resolve_precision
 from likewise.errors import NotFiniteError, RunError
+from likewise.geometry import GradientShare, gradient_shares
 from likewise.training.checkpoint import Checkpoints, random_state, read_state, set_random_state, write_state
 from likewise.training.config import TrainingConfig
 from likewise.training.log import CsvLog, Progress, TensorBoard
+from likewise.training.looks import Looks
 from likewise.training.optim import adamw, learning_rate_schedule
-from likewise.training.step import StepOutput, Trainable
+from likewise.training.space import Space
+from likewise.training.step import Contrast, StepOutput, Trainable
 from likewise.views.base import Batch
 
 __all__ = ["Interrupted", "Measure", "TrainingResult", "fit"]
@@ -49,6 +52,7 @@ class TrainingResult:
         encoded: Rows that went through the encoders in all steps, in all processes.
         best_step: Step of the model that was kept, None where nothing was validated.
         best: Figures of that model.
+        geometry: The last look at the space in one line, None where there was none.
     """
 
     steps: int
@@ -56,6 +60,7 @@ class TrainingResult:
     encoded: int
     best_step: int | None
     best: Mapping[str, float]
+    geometry: str | None = None
 
 
 def fit(
@@ -67,6 +72,7 @@ def fit(
     *,
     resume: bool = False,
     validation: Measure | None = None,
+    space: Space | None = None,
     show_progress: bool = True,
 ) -> TrainingResult:
     """Train ``method`` in place and leave metrics and checkpoints in ``folder``.
@@ -76,9 +82,11 @@ def fit(
         source: Where batches come from; see :data:`BatchSource`.
         config: The shared settings.
         total_steps: Optimiser steps of the whole run.
-        folder: ``metrics.csv``, ``validation.csv``, ``checkpoints/`` go here.
+        folder: ``metrics.csv``, ``validation.csv``, ``geometry.csv``, ``checkpoints/`` go here.
         resume: Go on from the last checkpoint, if there is one; the result is that of a run that was never stopped.
         validation: Called every ``eval_every`` steps and after the last one; the best model is put back at the end.
+        space: Describes the space; called every ``geometry_every`` steps and after the last one, on the main process.
+            Nothing that is trained changes by it.
         show_progress: Show progress on stderr (main process only).
 
     Returns:
@@ -89,13 +97,15 @@ def fit(
             ended; the last good checkpoint stays.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint of the step that was under way has been written.
     """
-    run = _Run(method, config, total_steps, folder, validation)
+    run = _Run(method, config, total_steps, folder, validation, space)
     with _stop_on_interrupt() as stop, run.told_apart_from_others():
         run.start(resume)
         with Progress(total_steps, run.step, show_progress and distributed.rank() == 0) as progress:
             for waited, (epoch, batch) in _timed(_from(source, run.step, total_steps)):
                 figures = run.advance(epoch, batch, waited)
                 progress.step(run.step, figures)
+                for line in run.look():
+                    progress.say(line)
                 if run.validates_now():
                     progress.say(f"step {run.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in run.validate().items()))
                 stopping = distributed.any_process(stop.asked)
@@ -113,7 +123,13 @@ class _Run:
     """The parts of one run that change, and how they are saved."""
 
     def __init__(
-        self, method: nn.Module, config: TrainingConfig, total_steps: int, folder: Path, validation: Measure | None
+        self,
+        method: nn.Module,
+        config: TrainingConfig,
+        total_steps: int,
+        folder: Path,
+        validation: Measure | None,
+        space: Space | None,
     ) -> None:
         from accelerate import Accelerator, DistributedDataParallelKwargs
         from accelerate.state import AcceleratorState
@@ -131,6 +147,8 @@ class _Run:
         self.total_steps = total_steps
         self.folder = folder
         self.validation = validation
+        self.looks = Looks(space, config.geometry_every, total_steps)
+        self.seen: tuple[Contrast | None, Mapping[str, GradientShare]] = (None, {})
         self.method = method
         self.encoders = [module for module in method.modules() if isinstance(module, Encoder)]
         for encoder in self.encoders:
@@ -157,6 +175,7 @@ class _Run:
             self.checkpoints.discard()
             self.metrics = CsvLog(self.folder / "metrics.csv", self.step)
             self.validations = CsvLog(self.folder / "validation.csv", self.step)
+            self.looks.start(self.folder, self.step)
         self.tensorboard = TensorBoard(self.folder / "tensorboard", self.config.tensorboard and main, self.step)
         self.wrapped.train()
 
@@ -167,6 +186,8 @@ class _Run:
         output = self._forward(batch.to(self.accelerator.device))
         encoded = sum(encoder.encoded for encoder in self.encoders) - encoded_before
         figures = self._checked(output)
+        if self.looks.follow(self.step + 1):
+            self.seen = output.contrast, self._gradient_shares(output)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(output.loss)
         limit = self.config.clip_norm or math.inf
@@ -241,6 +262,27 @@ class _Run:
             f"{what} is not finite at step {self.step + 1}; {self._kept()}. "
             "Lower --lr, raise --temperature, or train in --precision fp32, in a new --out."
         )
+
+    def _gradient_shares(self, output: StepOutput) -> Mapping[str, GradientShare]:
+        """Return what each term of the loss does to the weights; a single one is all there is, and costs nothing."""
+        return gradient_shares(output.terms, self.method.parameters()) if len(output.terms) > 1 else {}
+
+    def look(self) -> tuple[str, ...]:
+        """Look at the space if it is time to, log, and return what is new about it, for people."""
+        if not self.looks.follow(self.step):
+            return ()
+        (contrast, shares), self.seen = self.seen, (None, {})
+        state = random_state()
+        try:
+            look = self.looks.take(self.step, contrast, shares)
+        except OSError as error:
+            raise self.checkpoints.failure(error, "the geometry") from error
+        set_random_state(state)  # looking must not change what is trained
+        self.wrapped.train()
+        if look is None:
+            return ()
+        self.tensorboard.write({f"geometry/{name}": value for name, value in look.figures.items()}, self.step)
+        return look.news
 
     def validates_now(self) -> bool:
         """Whether this step is followed by a validation."""
@@ -327,7 +369,7 @@ class _Run:
             best = Checkpoints(self.folder / "best").path(self.best_step)
             self.method.load_state_dict(read_state(best, "method"))
         self.method.eval()
-        return TrainingResult(self.step, self.seconds, self.encoded, self.best_step, self.best)
+        return TrainingResult(self.step, self.seconds, self.encoded, self.best_step, self.best, self.looks.last)
 
 
 def _from(source: BatchSource, start: int, total_steps: int) -> Iterator[tuple[float, Batch]]:

@@ -11,7 +11,22 @@ from torch import Tensor
 
 from likewise.views.base import Batch
 
-__all__ = ["StepOutput", "Trainable"]
+__all__ = ["Contrast", "StepOutput", "Trainable"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What a step told apart, for looking at: nothing of it reaches the loss.
+
+    Args:
+        query: Unit vectors of this process's rows ``[B, D]``, detached.
+        key: Row i is the positive of row i of query and a negative of all others ``[B, D]``; unit norm, detached.
+        temperature: Divisor of the cosines, > 0; a number or a scalar.
+    """
+
+    query: Tensor
+    key: Tensor
+    temperature: float | Tensor
 
 
 @dataclass(frozen=True)
@@ -21,10 +36,12 @@ class StepOutput:
     Args:
         terms: Scalar loss terms by name, weighted already; what is minimised is their sum.
         metrics: Further figures to log: scalars without gradient.
+        contrast: What was told apart, where the objective compares rows with each other at a temperature.
     """
 
     terms: Mapping[str, Tensor]
     metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+    contrast: Contrast | None = None
 
     @property
     def loss(self) -> Tensor:

@@ -34,7 +34,7 @@ from likewise import distributed, pairwise
 from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder
 from likewise.losses import InfoNCE
-from likewise.methods.base import Paper, StepOutput, TextMethod
+from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
 from likewise.views import Batch, TextInput, TextViews
 
 __all__ = ["Config", "Pairs"]
@@ -61,6 +61,8 @@ class Pairs(TextMethod[Config]):
         Column("positive", Text, help="a text that answers it"),
         Column("negative", Text, required=False, many=True, help="one or more texts that do not (hard negatives)"),
     )
+    pair = ("query", "positive")
+    roles = {"query": "query", "positive": "document", "negative": "document"}
     keep_apart = ("query", "positive")
     training_defaults = {"batch_size": 64, "lr": 2e-5}
     validation = "retrieval"
@@ -74,9 +76,9 @@ class Pairs(TextMethod[Config]):
         return TextViews(
             self.encoder.tokenizer,
             {
-                "query": TextInput("query", role="query"),
-                "positive": TextInput("positive", role="document", with_ids=True),
-                "negative": TextInput("negative", role="document", with_ids=True),
+                "query": TextInput("query", role=self.roles["query"]),
+                "positive": TextInput("positive", role=self.roles["positive"], with_ids=True),
+                "negative": TextInput("negative", role=self.roles["negative"], with_ids=True),
             },
         )
 
@@ -86,7 +88,7 @@ class Pairs(TextMethod[Config]):
         query, documents = (F.normalize(x, dim=-1) for x in self.encoder.together(batch["query"], texts))  # [., D]
         positive, negative = documents.split([len(batch), len(texts) - len(batch)])  # [B, D], [K, D]
         if not distributed.any_process("negative" in batch):
-            return self._output(self.loss(query, positive).mean())
+            return self._output(self.loss(query, positive).mean(), query, positive)
         negative_id = batch["negative_id"] if "negative" in batch else batch["positive_id"][:0]
         rows = self.loss(
             query,
@@ -99,12 +101,13 @@ class Pairs(TextMethod[Config]):
                 _columns(batch["positive_id"], negative_id),
             ),
         )
-        return self._output(rows.mean())
+        return self._output(rows.mean(), query, positive)
 
-    def _output(self, loss: Tensor) -> StepOutput:
+    def _output(self, loss: Tensor, query: Tensor, positive: Tensor) -> StepOutput:
         temperature = torch.as_tensor(self.loss.temperature).detach()
         metrics = {"temperature": temperature} if self.config.learn_temperature else {}
-        return StepOutput({"info_nce": loss}, metrics)
+        contrast = Contrast(query.detach(), positive.detach(), temperature)
+        return StepOutput({"info_nce": loss}, metrics, contrast)
 
 
 def _columns(positives: Tensor, negatives: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ from likewise.encoders import TextEncoder, Tokens
 from likewise.errors import InputError
 from likewise.heads import MaskedLanguageModel, TanhProjection
 from likewise.losses import InfoNCE, RowLosses
-from likewise.methods.base import Paper, StepOutput, TextMethod
+from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
 from likewise.views import Batch, TextInput, TextViews
 
 __all__ = ["Config", "SimCSE"]
@@ -89,6 +89,7 @@ class SimCSE(TextMethod[Config]):
         Column("positive", Text, required=False, help="supervised: a sentence it entails"),
         Column("negative", Text, required=False, all_or_none=True, help="supervised: a sentence that contradicts it"),
     )
+    pair = ("text", "positive")
     training_defaults = {
         "batch_size": 64,
         "lr": 3e-5,
@@ -125,10 +126,12 @@ class SimCSE(TextMethod[Config]):
     def training_step(self, batch: Batch) -> StepOutput:
         """One pass over all views, so that each row draws a dropout mask of its own; a second with hidden tokens."""
         tokens = self._texts(batch)
-        terms = {"info_nce": self._contrast(self._embed(tokens), batch).mean()}
+        views = self._embed(tokens)
+        terms = {"info_nce": self._contrast(views, batch).mean()}
         if self.mlm is not None:
             terms["mlm"] = self.config.mlm_weight * self.mlm(self.encoder, tokens)
-        return StepOutput(terms)
+        first, second = views.detach()[: 2 * len(batch)].chunk(2)
+        return StepOutput(terms, contrast=Contrast(first, second, self.config.temperature))
 
     def embedder(self) -> TextEncoder:
         """Keep the tower; the head only when supervised ("train with MLP, test without" otherwise)."""
