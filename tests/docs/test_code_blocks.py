@@ -102,7 +102,8 @@ def test_all_python_of_the_pages_is_looked_at(pages):
         "docs/add-a-method.md",
         "docs/methods/pairs.md",
         "docs/methods/simcse.md",
-    }  # compared, or run as examples
+        "docs/studies.md",
+    }  # compared, run as examples, or with the tests of studies
     assert {name for name, page in pages.items() if page.blocks("python")} == {*PYTHON_PAGES, *elsewhere}
 
 

@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from pyarrow import parquet
 
 import likewise
@@ -220,3 +222,44 @@ def test_the_report_shows_rows_on_which_the_arms_disagree(made, browse):
     view.page.locator("summary", has_text="warm against cold").click()
     assert view.page.locator("details[open] table").count() >= 1
     assert Path(made.report).stat().st_size < 12_000_000
+
+
+def blocks(language):
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_studies_of_the_page_can_be_read():
+    whole, grid = (yaml.safe_load(block) for block in blocks("yaml"))
+    assert [arm.name for arm in read_study(whole).arms] == ["cold", "warm"]
+    config = read_study({**whole, **grid})
+    assert len(config.arms) == 6
+    assert config.baseline == config.arms[0].name
+
+
+def test_the_python_of_the_page_runs(made, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    Path("study.yaml").write_text(yaml.safe_dump(content()))
+    (code,) = blocks("python")
+    exec(compile(code, "docs/studies.md", "exec"), {})  # noqa: S102 - the page is our own
+    assert "warm sts spearman" in capsys.readouterr().out
+
+
+def test_the_command_line_shows_the_tables_and_writes_one_document(made, folder, monkeypatch, capfd):
+    from likewise.cli import main
+
+    monkeypatch.chdir(folder)
+    Path("study.yaml").write_text(yaml.safe_dump(content()))
+    for more in ([], ["--json"]):
+        with pytest.raises(SystemExit) as end:
+            main(["study", "study.yaml", "--out", "by-command", *more])
+        assert not end.value.code
+        shown = capfd.readouterr()
+        if more:
+            assert json.loads(shown.out)["baseline"] == "cold"
+        else:
+            assert "sts: spearman" in shown.out
+            assert "report.html" in shown.out
+    with pytest.raises(SystemExit):
+        main(["study", "study.yml", "--out", "x"])
+    assert "study.yml does not exist" in capfd.readouterr().err
