@@ -60,7 +60,8 @@ def probe(
 
     ``min_w  sum_i -log softmax(W x_i + b)[y_i] + |W|^2 / (2 C)`` with unit vectors ``x_i``. ``C`` is found by a sweep
     from 1e-6 to 1e6 on a fifth of the *training* rows (:func:`likewise.evaluation.sweep.best_exponent`), by accuracy
-    and, where that is equal, by likelihood; then the classifier is fitted anew to all of them. The test rows take no part in it.
+    and, where that is equal, by likelihood; then the classifier is fitted anew to all of them. The test rows
+    take no part in it.
 
     The vectors are not standardised: the field fits to the vectors as they are (CLIP, SentEval), since what a linear
     reader of the model would see is what is measured, and the sweep covers any scale.
