@@ -72,7 +72,9 @@ def test_a_table_shows_the_figures_and_what_was_done(likewise, files):
 
 def test_a_train_file_and_renamed_columns(likewise, files, tmp_path):
     (tmp_path / "test.jsonl").write_text(json.dumps({"body": "cold milk", "topic": "food"}))
-    (tmp_path / "train.jsonl").write_text("\n".join(json.dumps({"body": t, "topic": l}) for t, l in LABELLED))
+    (tmp_path / "train.jsonl").write_text(
+        "\n".join(json.dumps({"body": text, "topic": label}) for text, label in LABELLED)
+    )
     measured = likewise("evaluate", MODEL, "--task", "probe", "--data", "test.jsonl", "--train", "train.jsonl",
                         "--columns", "text=body", "label=topic", "--json")  # fmt: skip
     assert measured.code == 0, measured.err
@@ -100,7 +102,7 @@ def test_wrong_words_are_answered_with_the_right_ones(likewise, words, says):
         ("knn", ("--k", 99), "k is 99"),
         ("few_shot", (), "has 2 classes, fewer than the 5 ways"),
         ("zero_shot", ("--template", "about"), "has no {}"),
-        ("zero_shot", ("--classes", "labelled.csv"), "stands twice|is none of the classes"),
+        ("zero_shot", ("--classes", "labelled.csv"), "is none of the classes"),
         ("probe", ("--test-share", 2), "test_share is 2.0"),
         ("regression", (), "no column 'value'"),
         ("ranking", (), "no column 'user'"),
@@ -110,8 +112,7 @@ def test_wrong_words_are_answered_with_the_right_ones(likewise, words, says):
 )
 def test_what_cannot_be_measured_is_one_sentence(likewise, files, task, options, says):
     data = ("--data", "labelled.csv", *options) if options is not None else ()
-    ran = likewise("evaluate", MODEL, "--task", task, *data)
-    refused(ran, next((one for one in says.split("|") if one in ran.err), says))
+    refused(likewise("evaluate", MODEL, "--task", task, *data), says)
 
 
 def test_a_broken_row_is_named_or_left_out(likewise, files, tmp_path):
