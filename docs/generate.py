@@ -5,6 +5,8 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: methods -->           a table of all methods
     <!-- generated: about NAME -->        paper and columns of a method
     <!-- generated: settings NAME -->     every setting of a method with the default that holds for it
+    <!-- generated: tasks -->             a table of all evaluation tasks
+    <!-- generated: task NAME -->         columns and options of an evaluation task
     <!-- generated: results NAME -->      a section with the figures stored in benchmarks/results/NAME.json
     <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
     <!-- generated: study NAME -->        what a stored study found: a table for each evaluation, and the geometry
@@ -24,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from likewise.cli.methods import shown_default
+from likewise.cli.options import flag_of
 from likewise.errors import unknown
+from likewise.evaluation.tasks import MTEB, TASKS, get_task
 from likewise.methods import METHODS, get_method
 from likewise.run_config import RunConfig
 
@@ -62,6 +66,8 @@ def fill(markdown: str, results: Path = RESULTS) -> str:
             "about": lambda: about(name),
             "settings": lambda: settings(name),
             "methods": methods,
+            "tasks": tasks,
+            "task": lambda: task(name),
             "results": lambda: measured(results / f"{name}.json"),
             "study": lambda: study(results / f"{name}.json"),
             "bars": lambda: bars(sorted(results.glob("*.json"))),
@@ -106,6 +112,31 @@ def settings(name: str) -> str:
     for group, title in GROUPS.items():
         rows = [(f"`--{s.name.replace('_', '-')}`", shown_default(s.default), s.help) for s in options[group]]
         parts.append(f"### {title}\n\n" + table(("setting", "default", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def tasks() -> str:
+    """Return a table of all evaluation tasks."""
+    rows = []
+    for found in TASKS.values():
+        needed = ", ".join(f"`{column.name}`" for column in found.columns if column.required)
+        rows.append((f"`{found.name}`", f"{found.summary}", needed, f"`{found.main_metric}`"))
+    rows.append((f"`{MTEB.name}`", MTEB.summary, "", "`main_score`"))
+    return table(("task", "measures", "columns it needs", "quote"), rows)
+
+
+def task(name: str) -> str:
+    """Return columns and options of an evaluation task."""
+    found = get_task(name)
+    holds = [
+        (f"`{column.name}`", f"{column.kind.name}{', one or more' if column.many else ''}", column.needed, column.help)
+        for column in found.columns
+    ]
+    parts = [table(("column", "holds", "needed", "what it is"), holds)]
+    settings = [one for several in found.options().values() for one in several]
+    if settings:
+        rows = [(f"`{flag_of(one)}`", shown_default(one.default), one.help) for one in settings]
+        parts.append(table(("option", "default", "meaning"), rows))
     return "\n\n".join(parts)
 
 

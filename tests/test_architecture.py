@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import likewise
 
 PACKAGE = Path(likewise.__file__).parent
@@ -104,8 +106,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not {"torch", "numpy", "transformers", "datasets", "lancedb", "typer"} & loaded_by("import likewise")
 
 
-def test_help_loads_nothing_heavy():
-    code = "from likewise.cli import main\ntry: main(['--help'])\nexcept SystemExit as end: assert not end.code"
+@pytest.mark.parametrize("words", [["--help"], ["evaluate", "--help"], ["train", "--help"]])
+def test_help_loads_nothing_heavy(words):
+    code = f"from likewise.cli import main\ntry: main({words})\nexcept SystemExit as end: assert not end.code"
     assert not {"torch", "numpy", "transformers", "datasets", "lancedb"} & loaded_by(code)
 
 

@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from likewise.evaluation import TASKS, get_task
 from likewise.run_config import RunConfig
 
 SHARED = {
@@ -57,3 +58,60 @@ def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
     assert "…" not in shown.out
     summary = " ".join(likewise("--help").out.split())
     assert f"{verb} {command.help}" in summary
+
+
+SPLIT = "train test_share split_seed"
+OF_EVALUATE = "model task data columns bad_rows bootstrap seed batch_size precision json"
+OF_TASKS = {
+    "retrieval": ("split", "metric ignore_same_id"),
+    "similarity": ("", ""),
+    "probe": (SPLIT, "max_iterations"),
+    "regression": (SPLIT, "bin_width many_above few_below"),
+    "knn": (SPLIT, "k vote temperature"),
+    "zero_shot": ("classes", "template"),
+    "clustering": ("", ""),
+    "few_shot": ("", "ways shots queries episodes"),
+    "ranking": ("", "metric exclude_seen"),
+    "bitext": ("", "scoring k"),
+    "mteb:STSBenchmark": ("", ""),
+}
+
+
+def flags_of(task):
+    from likewise.cli.app import _build
+
+    command = typer.main.get_command(_build(["evaluate", "--task", task])).commands["evaluate"]
+    return [parameter.opts[0].removeprefix("--").replace("-", "_") for parameter in command.params]
+
+
+def test_the_options_of_every_task_are_held_here():
+    assert {name for name in OF_TASKS if ":" not in name} == set(TASKS)
+
+
+@pytest.mark.parametrize("task", OF_TASKS)
+def test_the_options_of_evaluate_are_those_that_were_promised(task):
+    opening, settings = (names.split() for names in OF_TASKS[task])
+    without = [] if get_task(task).reads_data else ["data", "columns", "bad_rows", "bootstrap", "seed"]
+    shared = [name for name in OF_EVALUATE.split() if name not in without]
+    assert flags_of(task) == [*shared, *opening, *settings]
+
+
+@pytest.mark.parametrize("task", OF_TASKS)
+def test_help_of_a_task_shows_its_options_its_columns_and_the_figure_to_quote(likewise, monkeypatch, task):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = likewise("evaluate", "--task", task, "--help")
+    assert shown.code == 0
+    words = shown.out.replace(",", " ").replace("/", " ").split()
+    for name in flags_of(task)[1:]:
+        assert f"--{name.replace('_', '-')}" in words
+    text = " ".join(shown.out.split())
+    assert f"Quote {get_task(task).main_metric}." in text
+    for column in get_task(task).columns:
+        assert not column.required or f"{column.name} ({column.help})" in text
+
+
+def test_help_without_a_task_lists_the_tasks_and_loads_none(likewise):
+    text = " ".join(likewise("evaluate", "--help").out.split())
+    for task in TASKS.values():
+        assert f"{task.name} {task.summary}." in text
+    assert "mteb:NAME" in text

@@ -166,3 +166,9 @@ def test_the_fingerprint_differs_where_anything_does(change):
     known = {"corpus": {"d1": "kennel", "d2": "hut"}, "queries": {"q1": "dog house"}, "relevant": {"q1": {"d1"}}}
     assert RetrievalData(**known).fingerprint == RetrievalData(**known).fingerprint
     assert RetrievalData(**{**known, **change}).fingerprint != RetrievalData(**known).fingerprint
+
+
+def test_rows_and_open_tasks_are_taken_too():
+    opened = open_retrieval([{"query": "a young dog", "positive": "puppy"}, {"query": "a cat", "positive": "kitten"}])
+    assert opened.relevant == {"q0": {"d0"}, "q1": {"d1"}}
+    assert open_retrieval(opened) is opened

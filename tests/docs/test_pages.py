@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from likewise.cli.options import flag_of
 from likewise.errors import InputError
+from likewise.evaluation import TASKS, get_task
 from likewise.methods import METHODS, get_method
 from likewise.run_config import RunConfig
 
@@ -89,6 +91,23 @@ def test_the_list_of_methods_is_complete(generate):
     table = generate.methods()
     for method, entry in METHODS.items():
         assert f"| [{method}]({method}.md) | {entry.summary} |" in table
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_a_section_with_its_file_its_command_and_the_figure_to_quote(task, generate, pages):
+    page = pages["docs/evaluation.md"]
+    assert f"<!-- generated: task {task} -->" in page.text
+    assert re.search(rf"^likewise evaluate .*--task {task} ", page.text, re.MULTILINE)
+    assert f"uote `{get_task(task).main_metric}`" in page.text or task in ("retrieval", "similarity")
+    filled = generate.fill(page.text)
+    row = next(line for line in filled.splitlines() if line.startswith(f"| `{task}` | "))
+    assert get_task(task).summary in row
+    assert row.endswith(f"| `{get_task(task).main_metric}` |")
+    for column in get_task(task).columns:
+        assert f"| `{column.name}` | {column.kind.name}" in filled
+    for settings in get_task(task).options().values():
+        for setting in settings:
+            assert f"| `{flag_of(setting)}` | {generate.shown_default(setting.default)} |" in filled
 
 
 def test_every_marker_of_every_page_is_known(generate, pages):

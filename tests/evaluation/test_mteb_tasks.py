@@ -88,7 +88,7 @@ def test_a_similarity_of_mteb_is_our_similarity(minilm, no_network):
 def test_prompt_types_of_mteb_are_our_roles(random_embedder, no_network):
     task = get_task("mteb:TinyRetrieval")
     result = task.measure(random_embedder, task.open())
-    roles = {role: texts for role, texts in random_embedder.asked}
+    roles = dict(random_embedder.asked)
     assert set(roles) == {"query", "document"}
     assert sorted(roles["query"]) == sorted(text for _, text, _ in ROWS)
     from likewise.data import RetrievalData

@@ -100,4 +100,6 @@ def shown_default(value: Any) -> str:
     """Return a default as people read it."""
     if value is None or value in ((), ""):
         return "-"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -23,6 +23,7 @@ __all__ = [
     "ModelArgument",
     "Precision",
     "check_new_file",
+    "flag_of",
     "parameter",
     "setting_option",
     "values_given",
@@ -62,21 +63,28 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
+def flag_of(setting: Setting) -> str:
+    """Return the option of a setting; one of several values is called after one of them, as each is given by itself.
+
+    ``metrics`` is ``--metric``, as in ``--metric ndcg@10 --metric hit@10``.
+    """
+    name = setting.name.removesuffix("s") if get_origin(setting.annotation) is tuple else setting.name
+    return f"--{name.replace('_', '-')}"
+
+
 def setting_option(setting: Setting, panel: str, *, in_singular: bool = True) -> inspect.Parameter:
     """Turn a setting into an option that is None unless given; the default that holds is only shown.
 
     Args:
         setting: The setting.
         panel: Group of options that it is listed in.
-        in_singular: Whether a setting of several values is called after one of them, as each is given by itself:
-            ``--metric ndcg@10 --metric hit@10`` for ``metrics``.
+        in_singular: Whether a setting of several values is called after one of them (:func:`flag_of`).
     """
     several = get_origin(setting.annotation) is tuple
-    default = setting.default
-    shown = shown_default(" | ".join(map(str, default)) if several and default else default)
+    shown = shown_default(setting.default)
     text = f"{setting.help} Repeat for more." if several and in_singular else setting.help
     text = text if shown == "-" else f"{text} [default: {shown}]"
-    names = [f"--{setting.name.removesuffix('s').replace('_', '-')}"] if several and in_singular else []
+    names = [flag_of(setting)] if several and in_singular else []
     option = typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
     return parameter(setting.name, Annotated[_optional(setting.annotation), option], None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from likewise.data.checking import BadRows
 from likewise.data.columns import Column, Number, Text
-from likewise.data.opening import open_table
+from likewise.data.opening import Rows, open_table
 from likewise.data.readers import COMPRESSIONS
 from likewise.data.table import Table
 from likewise.errors import InputError, unknown
@@ -160,7 +160,7 @@ def retrieval_from_pairs(table: Table, *, query: str = "query", positive: str = 
 
 
 def open_retrieval(
-    source: str | Path | Table,
+    source: Rows | Table | RetrievalData,
     *,
     split: str = "test",
     rename: Mapping[str, str] | None = None,
@@ -172,7 +172,8 @@ def open_retrieval(
 
     Args:
         source: A folder in BEIR's layout; a demo with held-out queries (``demo:wordnet``, ``demo:wordnet:dev``); or
-            pairs of ``query`` and ``positive`` in anything that ``open_table`` reads, or an open table of them.
+            pairs of ``query`` and ``positive`` in anything that ``open_table`` reads, or an open table of them. A task
+            that is open already is returned as it is.
         split: Which judgments of a BEIR folder; a demo's part wins over it.
         rename: For pairs: the source's name of a column by ours.
         bad_rows: For pairs: "error" or "skip".
@@ -182,13 +183,17 @@ def open_retrieval(
     Raises:
         InputError: A file is missing or has a bad row, an id does not exist, or a query has no relevant document.
     """
+    if isinstance(source, RetrievalData):
+        return source
     if isinstance(source, Table):
         return retrieval_from_pairs(source)
     if isinstance(source, str) and source.startswith("demo:"):
         from likewise.data.demo import demo_retrieval
 
         return demo_retrieval(source, split)
-    if any((Path(source) / part).exists() for part in ("qrels", "corpus.jsonl", "queries.jsonl")):
+    if isinstance(source, str | Path) and any(
+        (Path(source) / part).exists() for part in ("qrels", "corpus.jsonl", "queries.jsonl")
+    ):
         return read_beir(source, split, cache=cache)
     return retrieval_from_pairs(
         open_table(source, columns=PAIR_COLUMNS, rename=rename, bad_rows=bad_rows, rejected=rejected, cache=cache)
