@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from likewise import __version__
-from likewise.cli import encode, evaluate, index, methods, mine, quickstart, search, train
+from likewise.cli import encode, evaluate, geometry, index, methods, mine, quickstart, search, train
 from likewise.cli.help import Verbs
 from likewise.cli.output import fail
 from likewise.errors import LikewiseError
@@ -83,7 +83,7 @@ def _build(words: Sequence[str]) -> typer.Typer:
             sys.stdout.write(f"likewise {__version__}\n")
             raise typer.Exit
 
-    for verb in (quickstart, methods, encode, evaluate, mine, index, search):
+    for verb in (quickstart, methods, encode, evaluate, geometry, mine, index, search):
         verb.register(app)
     train.register(app, words)
     return app

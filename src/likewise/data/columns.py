@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-__all__ = ["Column", "Kind", "Number", "Row", "Text", "shown"]
+__all__ = ["Column", "Kind", "Label", "Number", "Row", "Text", "shown"]
 
 Row = dict[str, Any]
 """One row: the value of each declared column that the source has."""
@@ -155,13 +155,62 @@ class Number(Kind):
         return pa.array([None if value is None else float(value) for value in values], type=cls.stored)
 
 
+class Label(Kind):
+    """The name of a class, a user, an item: a non-empty text or a finite number, stored as text.
+
+    A whole number is written without a point, whether a file holds it as integer or not, and spaces around a text are
+    taken away: 3, 3.0 and " 3" are one label.
+    """
+
+    name = "label"
+    must = "a label: a non-empty text or a number"
+    stored = pa.string()
+
+    @classmethod
+    def problem(cls, value: Any) -> str | None:
+        """Say what is wrong with a label.
+
+        Example:
+            >>> Label.problem("sports"), Label.problem(3), Label.problem(" "), Label.problem(["a"])
+            (None, None, 'is empty', "is a list (['a'])")
+        """
+        if isinstance(value, bool | str):
+            return Text.problem(str(value))
+        return Number.problem(value)
+
+    @classmethod
+    def absent(cls, value: Any) -> bool:
+        """Tell whether there is no label: none at all, or only spaces."""
+        return Text.absent(value)
+
+    @classmethod
+    def array(cls, values: Sequence[Any]) -> pa.Array:
+        """Store labels as text.
+
+        Example:
+            >>> Label.array(["sports ", 3, 3.0, 2.5, True, None]).to_pylist()
+            ['sports', '3', '3', '2.5', 'true', None]
+        """
+        return pa.array(list(map(cls._written, values)), type=cls.stored)
+
+    @staticmethod
+    def _written(value: Any) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))
+        return str(value).strip()
+
+
 @dataclass(frozen=True)
 class Column:
     """A column that a method reads.
 
     Args:
         name: How rows name it.
-        kind: What it holds: ``Text``, ``Number``.
+        kind: What it holds: ``Text``, ``Number``, ``Label``.
         required: Whether every row needs a value. In an optional column a row without one has None (or, with
             ``many``, an empty list).
         many: Whether a row may bring a list of values; rows then always hold a list.
