@@ -17,6 +17,7 @@ NAMES = {
     "encode": "encoding texts against sentence-transformers",
     "loader": "starting on a million rows, and waiting for batches",
     "kernels": "attention over short texts and dropout, as towers run them, against PyTorch's own",
+    "geometry": "time and memory of describing a space, on a sample of its rows and on all pairs, and of a look",
     "plots": "time and memory against the number of rows, drawn from the stored results",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",

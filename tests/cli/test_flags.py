@@ -44,7 +44,9 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     assert headings == ["Options:", "Data:", "Encoder:", "Method:", "Training:"]
 
 
-@pytest.mark.parametrize("verb", ["quickstart", "methods", "train", "encode", "evaluate", "mine", "study", "index", "search"])
+@pytest.mark.parametrize(
+    "verb", ["quickstart", "methods", "train", "encode", "evaluate", "geometry", "mine", "study", "index", "search"]
+)
 def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
     from likewise.cli.app import _build
 

@@ -80,7 +80,7 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md", "docs/evaluation.md")
+PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md", "docs/evaluation.md", "docs/geometry.md")
 
 
 @pytest.mark.parametrize("name", PYTHON_PAGES)

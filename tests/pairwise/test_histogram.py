@@ -55,6 +55,17 @@ def test_scores_are_those_of_the_other_reductions():
     assert torch.equal(found, reference.histogram((query, query[:, :1]), (key, key[:, :1]), edges, **factors))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bins", [1, 3, 40, 1000])
+def test_even_edges_are_those_of_a_search_also_where_scores_lie_on_them(dtype, bins):
+    """Scores on every edge and one step of the number format to either side of it, and far outside."""
+    edges = torch.linspace(-1, 1, bins + 1, dtype=dtype)
+    around = [torch.nextafter(edges, torch.full_like(edges, way)) for way in (-9, 9)]
+    score = torch.cat([edges, *around, torch.tensor([-50, 50, -torch.inf], dtype=dtype).clamp(min=-1e30)])
+    found = histogram(score[:, None], torch.ones(1, 1, dtype=dtype), edges)
+    assert found.tolist() == np.histogram(score.numpy(), edges.numpy().astype(score.numpy().dtype))[0].tolist()
+
+
 def test_both_edges_of_the_last_bin_are_in_it_and_what_is_outside_is_in_none():
     score = torch.tensor([-1.5, -1.0, 0.0, 1.0, 1.5])
     assert histogram(torch.ones(2, 1), score[:, None], torch.tensor([-1.0, 0.0, 1.0])).tolist() == [2, 4]

@@ -19,8 +19,14 @@ def write_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a table."""
+def show_rows(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    title: str | None = None,
+    *,
+    whole: Sequence[str] = (),
+) -> None:
+    """Print a table; the columns ``whole`` are not folded, however narrow the terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -28,7 +34,7 @@ def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str 
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row))
     Console().print(table)

@@ -12,8 +12,9 @@ class Meaning(NamedTuple):
 
     Args:
         about: What it is, in a few words.
-        worst: Its value in a useless space; empty where neither end is good.
-        best: Its value in the best space there is; empty where neither end is good.
+        worst: Its value in a useless space; empty where there is no such value.
+        best: Its value in the best space there is: D numbers of a vector, k neighbours, "even" for vectors that are
+            spread evenly; empty where there is no such value.
     """
 
     about: str
@@ -26,9 +27,9 @@ FIGURES: dict[str, Meaning] = {
     "dim": Meaning("numbers of a vector, D", "", ""),
     "effective_rank": Meaning("directions in use", "1", "D"),
     "mean_cosine": Meaning("cosine of any two rows: a cone?", "1", "0"),
-    "uniformity": Meaning("how evenly the sphere is covered", "0", "even_uniformity"),
+    "uniformity": Meaning("how evenly the sphere is covered", "0", "even"),
     "uniformity_rows": Meaning("rows that uniformity was computed on", "", ""),
-    "even_uniformity": Meaning("uniformity of vectors spread evenly in D dimensions", "", ""),
+    "even_uniformity": Meaning("uniformity of vectors that are spread evenly", "", ""),
     "alignment": Meaning("squared distance within pairs", "2", "0"),
     "positive_cosine": Meaning("cosine within pairs", "0", "1"),
     "isotropy": Meaning("1 - mean cosine", "0", "1"),
@@ -41,22 +42,22 @@ FIGURES: dict[str, Meaning] = {
     "length_bias": Meaning("rank correlation of cosines with equal length", "1", "0"),
     "frequency_bias": Meaning("rank correlation of word frequency with nearness to the mean", "1", "0"),
     "pair_rows": Meaning("rows that all figures below were computed on", "", ""),
-    "neighbours": Meaning("nearest rows looked at for hubs", "", ""),
-    "hubness": Meaning("skewness of how often a row is a neighbour", "10 and more", "0"),
+    "neighbours": Meaning("nearest rows looked at for hubs, k", "", ""),
+    "hubness": Meaning("skewness of how often a row is a neighbour", "10", "0"),
     "anti_hubs": Meaning("share of rows that are nobody's neighbour", "1", "0"),
-    "largest_hub": Meaning("largest share of rows with one and the same neighbour", "1", "neighbours / rows"),
+    "largest_hub": Meaning("largest share of rows with one and the same neighbour", "1", "k/rows"),
     "duplicates": Meaning("share of rows with an exact copy", "1", "0"),
-    "hardest_negative_cosine": Meaning("cosine with the nearest negative", "1", "below positive_cosine"),
+    "hardest_negative_cosine": Meaning("cosine with the nearest negative", "1", ""),
     "negative_cosine": Meaning("cosine with the positives of other rows", "1", "0"),
     "negatives_above_positive": Meaning("share of negatives found before the positive", "0.5", "0"),
     "false_negative_rows": Meaning("share of rows with a negative near the positive", "1", "0"),
     "false_negative_pairs": Meaning("share of negatives near the positive", "1", "0"),
     "centroid_gap": Meaning("distance of the middles of the two sides", "2", "0"),
     "separability": Meaning("accuracy of telling the two sides apart", "1", "0.5"),
-    "cross_uniformity": Meaning("how evenly one side is spread around the other", "0", "even_uniformity"),
+    "cross_uniformity": Meaning("how evenly one side is spread around the other", "0", "even"),
     "temperature": Meaning("temperature that the figures below hold for", "", ""),
-    "penalty_entropy": Meaning("spread of the penalty over negatives, nats", "0", ""),
-    "effective_negatives": Meaning("negatives that push a row", "1", ""),
-    "effective_negatives_share": Meaning("the same as a share of all negatives", "1 / negatives, or 1", ""),
+    "penalty_entropy": Meaning("spread of the penalty over negatives, nats", "", ""),
+    "effective_negatives": Meaning("negatives that push a row: neither 1 nor all", "", ""),
+    "effective_negatives_share": Meaning("the same as a share of all negatives", "", ""),
 }
 """Every figure of :func:`likewise.geometry.describe`, in its order."""
