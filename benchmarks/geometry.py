@@ -71,12 +71,12 @@ def _look(count: int) -> float:
     """Return the seconds of a look at a space of pairs: encoding and describing."""
     import likewise
     from likewise.data import Column, Text, open_table
-    from likewise.training.space import space_of
+    from likewise.geometry.space import SpaceRows
 
     table = open_table("demo:wordnet", columns=(Column("query", Text), Column("positive", Text)))
     model = likewise.load("all-MiniLM-L6-v2")
-    look = space_of(lambda: model, table, ("query", "positive"), roles={}, rows=count, seed=0)
-    look(0.05)
+    rows = SpaceRows.draw(table, ("query", "positive"), roles={}, rows=count, seed=0)
+    rows.described(*rows.encode(model), temperature=0.05)
     began = time.perf_counter()
-    look(0.05)
+    rows.described(*rows.encode(model), temperature=0.05)
     return time.perf_counter() - began

@@ -16,16 +16,16 @@ from likewise.training import fit
 from likewise.training.checkpoint import Checkpoints, plain_disk_errors
 from likewise.training.folder import RESOLVED, hold_run_folder, read_settings, refuse_changes, write_settings
 from likewise.training.processes import start_processes
-from likewise.training.space import space_of
 
 if TYPE_CHECKING:
     import datasets
 
     from likewise.data import StreamedTable, Table
     from likewise.encoders import TextEncoder
+    from likewise.geometry import Geometry
     from likewise.methods.base import Method
+    from likewise.training.looks import Space
     from likewise.training.loop import Measure
-    from likewise.training.space import Space
     from likewise.views import Batch
 
 __all__ = ["batches", "build_method", "open_training_data", "train", "train_run"]
@@ -258,14 +258,20 @@ def _space(config: RunConfig, method: Method[Any], table: Table | StreamedTable)
     training = config.training
     if not training.geometry_every:
         return None
-    return space_of(
-        method.embedder,
+    from likewise.geometry.space import SpaceRows
+
+    rows = SpaceRows.draw(
         table,
         method.looked_at(table.column_names),
         roles=method.roles,
         rows=training.geometry_rows,
         seed=training.seed,
     )
+
+    def described(temperature: float | None) -> Geometry:
+        return rows.described(*rows.encode(method.embedder()), temperature=temperature)
+
+    return described
 
 
 def _length(table: Table | StreamedTable) -> int | None:

@@ -151,7 +151,7 @@ def test_arms_that_can_use_different_rows_are_refused(tmp_path):
     ("changes", "says"),
     [
         ({"evaluate": [{"task": "similarity", "data": "notes.txt"}]}, "evaluation 'notes': .*score"),
-        ({"space": {"data": "sts.jsonl"}}, "space: .*no column 'text'"),
+        ({"space": {"data": "sts.jsonl"}}, "space: .*has the columns score, sentence1, sentence2"),
         ({"data": "nots.txt"}, "nots.txt"),
         ({"budget": {"passes": 3}}, "more than the budget"),
     ],

@@ -11,14 +11,10 @@ import typer
 
 from likewise.cli.options import BatchSize, Columns, Data, ModelArgument, Precision
 from likewise.cli.output import Json, show_rows, write_json
-from likewise.errors import InputError, nearest
+from likewise.errors import InputError
 
 if TYPE_CHECKING:
-    from likewise.data import Table
     from likewise.geometry import Geometry
-
-FEWEST_ROWS = 10
-"""Rows below which no figure says anything."""
 
 USUAL_TEMPERATURE = 0.05
 
@@ -49,75 +45,30 @@ def geometry(
 ) -> None:
     """Describe a file of text, or of query and positive, with classes where there is a column label."""
     import likewise
-    from likewise.data import Column, Label, Text, open_table
     from likewise.data.renaming import parse_renaming
-    from likewise.training.space import space_of
+    from likewise.geometry.space import open_space
 
     if temperature is not None and not temperature > 0:
         raise InputError(f"--temperature is {temperature:g}; it must be greater than 0.")
-    if max_rows < FEWEST_ROWS:
-        raise InputError(f"--max-rows is {max_rows}; it must be at least {FEWEST_ROWS}.")
-    table = open_table(
-        data,
-        columns=(
-            Column("text", Text, required=False, all_or_none=True),
-            Column("query", Text, required=False, all_or_none=True),
-            Column("positive", Text, required=False, all_or_none=True, many=True),
-            Column("label", Label, required=False, all_or_none=True),
-        ),
-        rename=parse_renaming(columns),
-        bad_rows=bad_rows,
-    )
-    looked_at = _looked_at(table)
+    space = open_space(data, rename=parse_renaming(columns), bad_rows=bad_rows, rows=max_rows, seed=seed)
     at, source = (temperature, "--temperature") if temperature is not None else _temperature(Path(model))
     embedder = likewise.load(model)
-    found = space_of(
-        lambda: embedder,
-        table,
-        looked_at,
-        roles={"query": "query", "positive": "document"},
-        rows=max_rows,
-        seed=seed,
-        label="label" if "label" in table.column_names else None,
-        encoding={"batch_size": batch_size, "precision": precision, "progress": True},
-    )(at)
+    sides = space.encode(embedder, batch_size=batch_size, precision=precision, progress=True)
+    found = space.described(*sides, temperature=at)
     if json:
         about = {
             "model": model,
             "fingerprint": embedder.fingerprint,
-            "data": table.name,
-            "data_fingerprint": table.fingerprint,
-            "columns": list(looked_at),
+            "data": space.name,
+            "data_fingerprint": space.fingerprint,
+            "columns": list(space.inputs),
             "temperature_from": source,
             "max_rows": max_rows,
             "seed": seed,
         }
         write_json({**about, **found.as_dict()})
     else:
-        _show(found, f"{model} on {', '.join(looked_at)} of {table.name}, temperature {at:g} ({source})")
-
-
-def _looked_at(table: Table) -> tuple[str, ...]:
-    """Return the columns that show the space; refuse a table that has none of them, or too few rows.
-
-    Raises:
-        InputError: As said.
-    """
-    names = table.column_names
-    found = ("query", "positive") if {"query", "positive"} <= set(names) else ("text",) if "text" in names else ()
-    if not found:
-        others = [name for name in (*names, *table.extra_names) if name != "label"]
-        guess = next((f"{ours}={near}" for ours in ("text", "query") if (near := nearest(ours, others))), None)
-        example = guess or f"text={others[0] if others else 'NAME'}"
-        raise InputError(
-            f"{table.name} has the columns {', '.join(others) or '(none)'}; a column text, or query and positive, is "
-            f"needed. Say which is which with --columns, for example --columns {example}."
-        )
-    if len(table) < FEWEST_ROWS:
-        raise InputError(
-            f"{table.name} has {len(table)} rows; a space shows from {FEWEST_ROWS} rows on. Give more rows."
-        )
-    return found
+        _show(found, f"{model} on {', '.join(space.inputs)} of {space.name}, temperature {at:g} ({source})")
 
 
 def _temperature(folder: Path) -> tuple[float, str]:

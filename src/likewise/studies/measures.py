@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from likewise import pairwise
-from likewise.geometry.space import SpaceData, open_space
+from likewise.geometry.space import SpaceRows, open_space
 from likewise.studies.digest import digest
 
 if TYPE_CHECKING:
@@ -144,23 +144,20 @@ class SpaceMeasure(Measure):
 
     def of(self, embedder: Embedder, temperature: float | None) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
         """Measure the geometry and find the neighbours."""
-        from likewise.geometry import describe
-
         space = self.opened()
-        rows, positives = space.encode(embedder, precision=PRECISION)
-        figures = describe(
-            rows, positives, labels=space.labels, texts=space.texts, temperature=temperature, max_rows=None
+        sides = space.encode(embedder, precision=PRECISION)
+        return space.described(*sides, temperature=temperature).as_dict(), asdict(
+            neighbours(sides[0], sides[1] if len(sides) > 1 else None)
         )
-        return figures.as_dict(), asdict(neighbours(rows, positives))
 
-    def opened(self) -> SpaceData:
+    def opened(self) -> SpaceRows:
         """Return the rows; opened once a process."""
         return _open_space(self.data, self.columns, self.max_rows)
 
 
 @lru_cache(maxsize=4)
-def _open_space(data: str, columns: tuple[tuple[str, str], ...], max_rows: int) -> SpaceData:
-    return open_space(data, rename=dict(columns), max_rows=max_rows)
+def _open_space(data: str, columns: tuple[tuple[str, str], ...], max_rows: int) -> SpaceRows:
+    return open_space(data, rename=dict(columns), rows=max_rows)
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ class Neighbours:
 
 
 @torch.no_grad()
-def neighbours(rows: torch.Tensor, positives: torch.Tensor | None, k: int = NEIGHBOURS) -> Neighbours:
+def neighbours(rows: torch.Tensor, positives: torch.Tensor | None = None, k: int = NEIGHBOURS) -> Neighbours:
     """Find the nearest candidates of each row; see :class:`Neighbours`.
 
     Args:

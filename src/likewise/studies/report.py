@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from likewise.geometry import FIGURES
+from likewise.geometry.space import SpaceRows
 from likewise.report import Fragment, Page, plots
 from likewise.studies.compare import Comparison, Measured, seed_interval
 from likewise.studies.config import UNTRAINED
@@ -383,11 +384,11 @@ def _disagreements(page: Page, found: Comparison) -> None:
             page.details(f"{arm} against {baseline}", folded)
 
 
-def _examples(fragment: Fragment, found: Iterable[Disagreement], arm: str, baseline: str, space: Any) -> None:
-    candidates = space.positives or space.texts
+def _examples(fragment: Fragment, found: Iterable[Disagreement], arm: str, baseline: str, space: SpaceRows) -> None:
+    candidates = space.positives or space.first
     for one in found:
         own = f" (its own positive: {space.positives[one.row]})" if space.positives else ""
-        fragment.heading(f"{space.texts[one.row]}{own}", 4)
+        fragment.heading(f"{space.first[one.row]}{own}", 4)
         if one.ranks is not None:
             fragment.soft(f"Rank of its own positive: {one.ranks[0]} with {baseline}, {one.ranks[1]} with {arm}.")
         fragment.table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from likewise import distributed
 from likewise.geometry import Geometry, GradientShare, describe, one_line
 from likewise.training.log import CsvLog
-from likewise.training.space import Space
 from likewise.training.step import Contrast
 
-__all__ = ["Look", "Looks"]
+__all__ = ["Look", "Looks", "Space"]
+
+Space = Callable[[float | None], Geometry]
+"""Describes the space as it is now, at a temperature where there is one."""
 
 BATCH_FIGURES = (
     "alignment",

@@ -23,9 +23,8 @@ from likewise.geometry import GradientShare, gradient_shares
 from likewise.training.checkpoint import Checkpoints, random_state, read_state, set_random_state, write_state
 from likewise.training.config import TrainingConfig
 from likewise.training.log import CsvLog, Progress, TensorBoard
-from likewise.training.looks import Looks
+from likewise.training.looks import Looks, Space
 from likewise.training.optim import adamw, learning_rate_schedule
-from likewise.training.space import Space
 from likewise.training.step import Contrast, StepOutput, Trainable
 from likewise.views.base import Batch
 

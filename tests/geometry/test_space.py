@@ -5,8 +5,8 @@ import torch
 
 from evaluation.rule_embedder import random_embedder
 from likewise.data import Column, Text, open_table
+from likewise.geometry.space import SpaceRows
 from likewise.methods import get_method
-from likewise.training.space import space_of
 
 COLUMNS = (Column("query", Text), Column("positive", Text, required=False))
 ROWS = [{"query": f"q {i}", "positive": f"p {i}" if i % 5 else None} for i in range(40)]
@@ -14,8 +14,8 @@ ROWS = [{"query": f"q {i}", "positive": f"p {i}" if i % 5 else None} for i in ra
 
 def look(table, columns, *, rows=20, seed=0):
     embedder = random_embedder()
-    geometry = space_of(lambda: embedder, table, columns, roles={"query": "query"}, rows=rows, seed=seed)(0.1)
-    return geometry.figures, embedder.asked
+    space = SpaceRows.draw(table, columns, roles={"query": "query"}, rows=rows, seed=seed)
+    return space.described(*space.encode(embedder), temperature=0.1).figures, embedder.asked
 
 
 def test_rows_are_drawn_once_by_the_seed_and_pairs_stay_pairs():
