@@ -132,9 +132,8 @@ def test_arms_that_start_from_different_encoders_are_refused(folder, tmp_path, a
 def test_arms_that_can_use_different_rows_are_refused(tmp_path):
     rows = [{"query": f"what is {i}", "positive": f"it is {i}" if i % 5 else ""} for i in range(30)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (tmp_path / "sts.jsonl").write_text(
-        '{"score": 1, "sentence1": "a", "sentence2": "b"}\n' * 2 + '{"score": 2, "sentence1": "c", "sentence2": "d"}'
-    )
+    scored = [{"score": i, "sentence1": f"a {i}", "sentence2": f"b {i}"} for i in range(12)]
+    (tmp_path / "sts.jsonl").write_text("\n".join(map(json.dumps, scored)))
     arms = {"a": {"method": "simcse", "columns": {"text": "query"}}, "b": {"method": "pairs"}}
     shared = {**content()["shared"], "bad_rows": "skip"}
     config = read_study(

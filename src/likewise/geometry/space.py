@@ -140,7 +140,7 @@ def open_space(
         InputError: There is neither a text nor a query with its positive, or there are too few rows.
     """
     if rows < FEWEST_ROWS:
-        raise InputError(f"max_rows is {rows}; it must be at least {FEWEST_ROWS}.")
+        raise InputError(f"--max-rows is {rows}; it must be at least {FEWEST_ROWS}.")
     table = open_table(source, columns=SPACE_COLUMNS, rename=rename, bad_rows=bad_rows)
     names = table.column_names
     columns = ("query", "positive") if {"query", "positive"} <= {*names} else ("text",) if "text" in names else ()
