@@ -7,7 +7,7 @@ import platform
 
 __all__ = ["installed_versions"]
 
-PACKAGES = ("likewise", "torch", "transformers", "sentence-transformers", "numpy", "scipy")
+PACKAGES = ("likewise", "torch", "transformers", "sentence-transformers", "numpy", "scipy", "scikit-learn")
 
 
 def installed_versions(*more: str) -> dict[str, str]:

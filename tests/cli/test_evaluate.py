@@ -122,3 +122,29 @@ def test_a_broken_row_is_named_or_left_out(likewise, files, tmp_path):
     refused(likewise(*words), "labelled.csv, row 13: column 'label' is empty", "--bad-rows skip")
     skipped = likewise(*words, "--bad-rows", "skip", "--json")
     assert skipped.json["num_items"] == 12
+
+
+def test_a_task_of_mteb_is_one_json_document_too(likewise, monkeypatch):
+    import mteb
+
+    from evaluation.test_mteb_tasks import TinySTS
+
+    monkeypatch.setattr(mteb, "get_task", lambda name: TinySTS())
+    measured = likewise("evaluate", MODEL, "--task", "mteb:TinySTS", "--json")
+    assert measured.code == 0, measured.err
+    assert measured.json["task"] == "mteb:TinySTS"
+    assert 0.5 < measured.json["metrics"]["main_score"] <= 1
+    refused(likewise("evaluate", MODEL, "--task", "mteb:TinySTS", "--data", "x.csv"), "--data", code=2)
+
+
+def test_data_that_mteb_cannot_fetch_are_said(likewise, monkeypatch):
+    import mteb
+
+    from evaluation.test_mteb_tasks import TinySTS
+
+    class Offline(TinySTS):
+        def load_data(self, **_):
+            raise ConnectionError("the hub cannot be reached")
+
+    monkeypatch.setattr(mteb, "get_task", lambda name: Offline())
+    refused(likewise("evaluate", MODEL, "--task", "mteb:TinySTS"), "mteb could not read its data (the hub cannot be")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -12,6 +12,7 @@ from likewise.evaluation.classification import classification_figures
 labels = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30)
 
 
+@settings(max_examples=50, deadline=None)  # scikit-learn is slow
 @given(labels, st.integers(0, 99))
 def test_value_and_replicates_are_those_of_scikit_learn(pairs, seed):
     truth, predicted = np.array(pairs).T

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 from sklearn.cluster import KMeans
@@ -20,6 +20,7 @@ def of_scikit_learn(labels, clusters):
     return [metrics.v_measure_score(labels, clusters), metrics.adjusted_rand_score(labels, clusters), nmi]
 
 
+@settings(max_examples=50, deadline=None)  # scikit-learn is slow
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=25), st.integers(0, 99))
 def test_value_and_replicates_are_those_of_scikit_learn(pairs, seed):
     labels, clusters = np.array(pairs).T

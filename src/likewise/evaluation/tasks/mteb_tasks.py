@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from likewise.errors import InputError, unknown
+from likewise.errors import InputError, RunError, unknown
 from likewise.evaluation.definition import Definition
 from likewise.evaluation.result import Result
 from likewise.versions import installed_versions
@@ -134,21 +134,25 @@ def mteb_task(
         over subsets and splits, which are in ``parts`` where there are several. No intervals.
 
     Raises:
-        InputError: The data cannot be fetched or measured.
+        RunError: mteb cannot fetch or read its data.
 
     Source: Muennighoff et al. 2023, MTEB, arXiv 2210.07316.
     """
     import mteb
 
     fingerprint = embedder.fingerprint
-    measured = mteb.evaluate(
-        MtebEncoder(embedder, precision),
-        data.task,
-        cache=None,  # a result of ours is what is measured now
-        co2_tracker=False,
-        show_progress_bar=progress,
-        encode_kwargs={"batch_size": batch_size},
-    )
+    try:
+        measured = mteb.evaluate(
+            MtebEncoder(embedder, precision),
+            data.task,
+            cache=None,  # a result of ours is what is measured now
+            co2_tracker=False,
+            show_progress_bar=progress,
+            encode_kwargs={"batch_size": batch_size},
+        )
+    except OSError as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise RunError(f"{data.name}: mteb could not read its data ({reason}); connect once to fetch them.") from error
     scores: dict[str, dict[str, float]] = {}
     for split, subsets in measured.task_results[0].scores.items():
         for subset in subsets:

@@ -67,7 +67,8 @@ def ranking(
 
     Returns:
         Means over users, in [0, 1], ``ndcg@10`` being the one to quote; how many users had a single interaction and
-        were left out is in the settings. Items at equal cosine rank in the order in which the log first names them.
+        were left out is in the settings. Items at equal cosine (up to rounding) rank in the order in which the log
+        first names them.
 
     Raises:
         InputError: An unknown metric, or a vector that is zero or not finite.
