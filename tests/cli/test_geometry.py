@@ -7,10 +7,32 @@ import pytest
 from likewise.geometry import FIGURES
 
 MODEL = "all-MiniLM-L6-v2"
-THINGS = (
-    "dog train loaf phone garden window tower boat lamp river museum pen "
-    "bridge kitten invoice password ticket coat mountain song shoe doctor star letter"
-).split()
+THINGS = [
+    "dog",
+    "train",
+    "loaf",
+    "phone",
+    "garden",
+    "window",
+    "tower",
+    "boat",
+    "lamp",
+    "river",
+    "museum",
+    "pen",
+    "bridge",
+    "kitten",
+    "invoice",
+    "password",
+    "ticket",
+    "coat",
+    "mountain",
+    "song",
+    "shoe",
+    "doctor",
+    "star",
+    "letter",
+]
 
 
 @pytest.fixture
