@@ -42,10 +42,12 @@ def run(
     results.append({"case": {"form": "a look in training", "pairs": 1000}, "seconds": {"likewise": [looked]}})
     table.add_row("1,000 pairs of WordNet, encoded", "1,000", f"{looked:.1f}", "-")
     Console().print(table)
-    vectors = whole * DIM * 4 / 2**20
+    vectors, scores = largest * DIM * 4 / 2**20, whole * whole * 4 / 2**20
     bars = [
-        at_most(f"describe, {whole:,} rows, all pairs: peak MB above the vectors, for each MB of them",
-                peaks[f"{whole} rows, pairs of {whole}"] / vectors, 4),
+        at_most(f"describe, {largest:,} rows, pairs of {SAMPLE:,}: peak MB above the vectors, for each MB of them",
+                peaks[f"{largest} rows, pairs of {SAMPLE}"] / vectors, 5),
+        at_most(f"describe, {whole:,} rows, all pairs: peak MB above the vectors (the scores: {scores:,.0f})",
+                peaks[f"{whole} rows, pairs of {whole}"], 400),
     ]  # fmt: skip
     show_bars(bars)
     print(store("geometry", [0], results, threads=threads(), peak_mb=peaks, bars=[bar.as_dict() for bar in bars],
