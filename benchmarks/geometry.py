@@ -24,12 +24,15 @@ SAMPLE = 10_000
 """Rows that figures over pairs are computed on, unless all are asked for."""
 
 
-def run(largest: Annotated[int, typer.Option(help="Most rows.")] = 100_000) -> None:
+def run(
+    largest: Annotated[int, typer.Option(help="Most rows, figures over pairs on a sample of them.")] = 100_000,
+    whole: Annotated[int, typer.Option(help="Most rows of which all pairs are looked at.")] = 100_000,
+) -> None:
     """Describe random rows and the space of an encoder, print, and store."""
     results: list[dict[str, Any]] = []
     peaks: dict[str, float] = {}
     table = Table("rows", "pairs of", "seconds", "peak MB")
-    for rows, max_rows in ((largest, SAMPLE), (largest, largest)):
+    for rows, max_rows in ((largest, SAMPLE), (whole, whole)):
         seconds, megabytes = in_a_process(_describe, rows, max_rows)
         case = {"form": "describe", "rows": rows, "pairs of rows": max_rows}
         results.append({"case": case, "seconds": {"likewise": [seconds]}})
@@ -39,10 +42,12 @@ def run(largest: Annotated[int, typer.Option(help="Most rows.")] = 100_000) -> N
     results.append({"case": {"form": "a look in training", "pairs": 1000}, "seconds": {"likewise": [looked]}})
     table.add_row("1,000 pairs of WordNet, encoded", "1,000", f"{looked:.1f}", "-")
     Console().print(table)
-    vectors = largest * DIM * 4 / 2**20
+    vectors, scores = largest * DIM * 4 / 2**20, whole * whole * 4 / 2**20
     bars = [
-        at_most(f"describe, {largest:,} rows, all pairs: peak MB above the vectors ({vectors:.0f} MB)",
-                peaks[f"{largest} rows, pairs of {largest}"], 4 * vectors),
+        at_most(f"describe, {largest:,} rows, pairs of {SAMPLE:,}: peak MB above the vectors, for each MB of them",
+                peaks[f"{largest} rows, pairs of {SAMPLE}"] / vectors, 5),
+        at_most(f"describe, {whole:,} rows, all pairs: peak MB above the vectors (the scores: {scores:,.0f})",
+                peaks[f"{whole} rows, pairs of {whole}"], 400),
     ]  # fmt: skip
     show_bars(bars)
     print(store("geometry", [0], results, threads=threads(), peak_mb=peaks, bars=[bar.as_dict() for bar in bars],

@@ -77,6 +77,18 @@ def test_its_settings_survive_a_round_trip(name):
     assert RunConfig.from_tree(config.as_tree()) == config
 
 
+def test_what_a_step_told_apart_can_be_looked_at_and_holds_no_graph(name):
+    method, _ = build(name)
+    contrast = method(batch_of(method, name)).contrast
+    assert contrast is not None
+    assert contrast.query.shape == contrast.key.shape == (6, contrast.query.shape[1])
+    assert not contrast.query.requires_grad
+    assert not contrast.key.requires_grad
+    for side in (contrast.query, contrast.key):
+        torch.testing.assert_close(side.norm(dim=1), torch.ones(6))
+    assert float(contrast.temperature) == pytest.approx(0.05)
+
+
 def test_a_step_gives_named_finite_terms_and_every_weight_in_use_a_gradient(name):
     method, _ = build(name)
     output = method(batch_of(method, name))

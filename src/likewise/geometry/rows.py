@@ -62,14 +62,18 @@ def unit_rows(embeddings: Float[Tensor, "N D"], caller: str, *, at_least: int = 
         tensor([[0.6000, 0.8000]])
     """
     rows = checked(embeddings, caller, at_least=at_least)
-    largest = rows.abs().amax(dim=1, keepdim=True)
-    if not largest.all():
-        raise ValueError(
-            f"{caller}: row {int((largest[:, 0] == 0).nonzero()[0])} is all zeros and has no direction; vectors other "
-            "than zero are accepted. Look at the input of that row."
-        )
-    rows = rows / largest  # squares of very large or very small numbers would leave the range of float32
-    return torch.nn.functional.normalize(rows, dim=1)
+    unit = torch.empty_like(rows)
+    for start in range(0, len(rows), CHUNK):  # one copy of the rows, and no more
+        part = rows[start : start + CHUNK]
+        largest = part.abs().amax(dim=1, keepdim=True)
+        if not largest.all():
+            raise ValueError(
+                f"{caller}: row {start + int((largest[:, 0] == 0).nonzero()[0])} is all zeros and has no direction; "
+                "vectors other than zero are accepted. Look at the input of that row."
+            )
+        part = part / largest  # squares of very large or very small numbers would leave the range of float32
+        unit[start : start + CHUNK] = torch.nn.functional.normalize(part, dim=1)
+    return unit
 
 
 def unit_pair(
