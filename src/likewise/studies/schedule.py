@@ -11,14 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from likewise.errors import RunError
 from likewise.studies.runs import RunRequest
+from likewise.training.stopping import asked_to_stop
 
 __all__ = ["Job", "run_all"]
 
@@ -56,7 +55,7 @@ def run_all(jobs: Sequence[Job], *, workers: int, show_progress: bool) -> dict[s
     if not waiting:
         return {}
     pool = _Pool(waiting, min(workers, len(waiting)))
-    with _Progress(jobs, reused, show_progress) as progress, _asked_to_stop() as stop:
+    with _Progress(jobs, reused, show_progress) as progress, asked_to_stop() as stop:
         pool.start()
         asked = False
         while pool.under_way():
@@ -186,28 +185,6 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """Tell by an event that Ctrl-C or SIGTERM has come; a second one stops at once."""
-    asked = threading.Event()
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: the caller handles interrupts
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Progress:

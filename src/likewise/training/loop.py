@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
@@ -26,6 +24,7 @@ from likewise.training.log import CsvLog, Progress, TensorBoard
 from likewise.training.looks import Looks, Space
 from likewise.training.optim import adamw, learning_rate_schedule
 from likewise.training.step import Contrast, StepOutput, Trainable
+from likewise.training.stopping import asked_to_stop
 from likewise.views.base import Batch
 
 __all__ = ["Interrupted", "Measure", "TrainingResult", "fit"]
@@ -97,7 +96,7 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint of the step that was under way has been written.
     """
     run = _Run(method, config, total_steps, folder, validation, space)
-    with _stop_on_interrupt() as stop, run.told_apart_from_others():
+    with asked_to_stop() as stop, run.told_apart_from_others():
         run.start(resume)
         with Progress(total_steps, run.step, show_progress and distributed.rank() == 0) as progress:
             for waited, (epoch, batch) in _timed(_from(source, run.step, total_steps)):
@@ -107,7 +106,7 @@ def fit(
                     progress.say(line)
                 if run.validates_now():
                     progress.say(f"step {run.step}  " + "  ".join(f"{k} {v:.4f}" for k, v in run.validate().items()))
-                stopping = distributed.any_process(stop.asked)
+                stopping = distributed.any_process(stop.is_set())
                 if stopping or run.step % config.checkpoint_every == 0 or run.step == total_steps:
                     run.save()
                 if stopping and run.step < total_steps:
@@ -385,29 +384,3 @@ def _timed(batches: Iterator[tuple[float, Batch]]) -> Iterator[tuple[float, tupl
     for item in batches:
         yield time.perf_counter() - began, item
         began = time.perf_counter()
-
-
-class _Stop:
-    asked = False
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[_Stop]:
-    """Let the first Ctrl-C or SIGTERM finish the step and write a checkpoint; a second one stops at once."""
-    stop = _Stop()
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: the caller handles interrupts
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
