@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def read(folder, **changes):
     return read_study(content(**changes), folder=folder)
 
 
-def test_a_run_of_a_study_is_the_run_that_train_does(made, folder, tmp_path):
+def test_a_run_of_a_study_is_the_run_that_train_does(made, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
     settings = {**content()["shared"], "temperature": 0.2, "steps": 4, "seed": 1}
     torch.set_num_threads(
         os.cpu_count() or 1
@@ -65,6 +67,16 @@ def test_the_untrained_encoder_is_the_same_under_every_seed(made, folder):
     by_hand = similarity(start, folder / "sts.jsonl", precision="fp32", bootstrap=0).metrics["spearman"]
     assert {value(made.found, "untrained", seed) for seed in (0, 1)} == {by_hand}
     assert made.found.plan.start["fingerprint"] == start.fingerprint
+
+
+def test_curves_of_loss_validation_and_geometry_are_kept(made):
+    steps = defaultdict(list)
+    for row in made.found.curves:
+        if (row["arm"], row["seed"]) == ("cold", 0):
+            steps[row["source"], row["figure"]].append(row["step"])
+    assert steps["metrics", "loss"] == [1, 2, 3, 4]
+    assert steps["validation", "spearman"] == [2, 4]
+    assert steps["geometry", "uniformity"] == [2, 4]
 
 
 def test_costs_are_counted(made):

@@ -9,6 +9,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from likewise.api import batches, build_method, open_training_data, train_run
 from likewise.data import Table
 from likewise.encoders.base import Encoder
 from likewise.errors import InputError
+from likewise.methods import get_method
 from likewise.run_config import FREE_ON_RESUME, RunConfig
 from likewise.studies.config import UNTRAINED, Arm, StudyConfig
 from likewise.studies.digest import digest
@@ -227,7 +229,7 @@ def _request(
             "training": {name: value for name, value in tree["training"].items() if name not in FREE_ON_RESUME},
             "encoder": {name: value for name, value in tree["encoder"].items() if name != "encoder"},
             "data": looked.data,
-            "validation": [tree["data"]["eval_task"], _file_digest(tree["data"]["eval_data"])],
+            "validation": [tree["data"]["eval_task"], _validation_fingerprint(run)],
         }
     key = digest(wanted)
     return RunRequest(
@@ -241,9 +243,16 @@ def _request(
     )
 
 
-def _file_digest(name: str | None) -> Any:
-    """Return what tells a validation file from another: its name, its size and its time of change."""
-    if name is None or not Path(name).exists():
-        return name
-    about = Path(name).stat()
-    return [name, about.st_size, about.st_mtime_ns]
+def _validation_fingerprint(run: RunConfig) -> str | None:
+    """Return the fingerprint of what a run is validated on, None where it is not."""
+    if run.data.eval_data is None:
+        return None
+    return _opened_fingerprint(run.data.eval_task or get_method(run.method).validation, run.data.eval_data)
+
+
+@lru_cache(maxsize=16)
+def _opened_fingerprint(task: str, data: str) -> str:
+    from likewise.evaluation import get_task
+
+    found: str = get_task(task).open(data).fingerprint
+    return found

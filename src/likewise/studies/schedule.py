@@ -199,7 +199,7 @@ class _Progress:
             TextColumn("runs"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
+            TextColumn("{task.fields[now]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
             disable=not (show and self._console.is_terminal),
@@ -217,7 +217,7 @@ class _Progress:
         self._bar.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def look(self, current: Sequence[Job]) -> None:
         """Show how far the runs under way are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from likewise.errors import InputError, RunError
+from likewise.evaluation.result import Interval
 from likewise.studies.compare import Comparison, collect
 from likewise.studies.config import StudyConfig, read_study
 from likewise.studies.digest import digest
@@ -63,10 +65,10 @@ class StudyResult:
                     "arm": one.arm,
                     "evaluation": one.evaluation,
                     "metric": one.metric,
-                    "mean": one.mean,
-                    "values": list(one.values),
+                    "mean": _number(one.mean),
+                    "values": [_number(value) for value in one.values],
                     "over_items": _ends(one.over_items),
-                    "difference": None if one.verdict == "baseline" else one.difference,
+                    "difference": _number(one.difference),
                     "difference_over_seeds": _ends(one.difference_over_seeds),
                     "difference_over_items": _ends(one.difference_over_items),
                     "verdict": one.verdict,
@@ -77,8 +79,12 @@ class StudyResult:
         }
 
 
-def _ends(ends: tuple[float, float]) -> list[float] | None:
-    return None if ends[0] != ends[0] else list(ends)  # NaN is no JSON
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value  # NaN is no JSON
+
+
+def _ends(ends: Interval) -> list[float] | None:
+    return None if math.isnan(ends[0]) else list(ends)
 
 
 def study(
