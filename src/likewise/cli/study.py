@@ -45,8 +45,11 @@ def _show(made: StudyResult) -> None:
     from likewise.studies.tables import TABLE, table_row
 
     found = made.found
+    shown = [TABLE.index(column) for column in ("arm", "mean", "difference", "over seeds", "verdict")]
     for evaluation, metric in found.main_metrics().items():
-        show_rows(TABLE, [table_row(one) for one in found.of(evaluation, metric)], title=f"{evaluation}: {metric}")
+        rows = [[row[i] for i in shown] for row in map(table_row, found.of(evaluation, metric))]
+        columns = [TABLE[i] for i in shown]
+        show_rows(columns, rows, title=f"{evaluation}: {metric}", whole=columns[1:])
     failed = [row for row in found.runs if row["failure"]]
     for row in failed:
         show_mapping({f"failed: {row['arm']}, seed {row['seed']}": row["failure"]})
