@@ -162,8 +162,8 @@ class ESimCSE(TextMethod[Config]):
         tokenizer, most = self.encoder.tokenizer, self.encoder.max_positions
         if most is not None and tokenizer.max_tokens + cap - 1 > most:
             raise InputError(
-                f"max_tokens is {tokenizer.max_tokens} and repetition makes a text up to {cap - 1} tokens longer, but the "
-                f"encoder reads {most} at most; use --max-tokens {most - cap + 1}, or a lower --repetition-cap."
+                f"max_tokens is {tokenizer.max_tokens} and repetition makes a text up to {cap - 1} tokens longer, but "
+                f"the encoder reads {most} at most; use --max-tokens {most - cap + 1}, or a lower --repetition-cap."
             )
         repeat = SubwordRepeat.of(tokenizer, rate, cap, floor, protect_special=config.protect_special)
         return TextInput("text", change_tokens=repeat)
