@@ -19,6 +19,7 @@ NAMES = {
     "kernels": "attention over short texts and dropout, as towers run them, against PyTorch's own",
     "plots": "time and memory against the number of rows, drawn from the stored results",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
+    "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["NORM_FLOOR", "TanhProjection", "unit_rows"]
+__all__ = ["NORM_FLOOR", "TanhProjection", "unit_vectors"]
 
 NORM_FLOOR = 1e-8
 """Smallest norm a vector is divided by: that of PyTorch's cosine similarity, which official codes use."""
@@ -34,7 +34,7 @@ class TanhProjection(nn.Module):
         return projected
 
 
-def unit_rows(vectors: Tensor) -> Tensor:
+def unit_vectors(vectors: Tensor) -> Tensor:
     """Divide each vector by its norm, or by :data:`NORM_FLOOR` where that is smaller; products are cosines then.
 
     Args:
@@ -42,7 +42,7 @@ def unit_rows(vectors: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        >>> unit_vectors(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
         tensor([[0.6000, 0.8000],
                 [0.0000, 0.0000]])
     """

@@ -57,7 +57,7 @@ from torch import Tensor, nn
 from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder, Tokens
 from likewise.errors import InputError
-from likewise.heads import TanhProjection, unit_rows
+from likewise.heads import TanhProjection, unit_vectors
 from likewise.losses import InfoNCE
 from likewise.memory import KeyQueue, MomentumTower
 from likewise.methods.base import Paper, StepOutput, TextMethod
@@ -137,11 +137,11 @@ class ESimCSE(TextMethod[Config]):
         text: Tokens = batch["text"]
         repeated: Tokens = batch.inputs.get("repeated", text)
         features: Tensor = self.encoder(text.followed_by(repeated))
-        first, second = unit_rows(self.head(features)).split([len(text), len(repeated)])  # [B, D] each
+        first, second = unit_vectors(self.head(features)).split([len(text), len(repeated)])  # [B, D] each
         if self.queue is None or self.momentum_tower is None:
             return StepOutput({"info_nce": self.loss(first, second).mean()})
         held = len(self.queue)
-        rows = self.loss(first, second, queue=unit_rows(self.queue.keys) if held else None)
+        rows = self.loss(first, second, queue=unit_vectors(self.queue.keys) if held else None)
         self.momentum_tower.follow(self.encoder)
         with torch.no_grad():
             self._keys = self.head(self.momentum_tower(text))

@@ -50,7 +50,7 @@ from likewise import distributed, pairwise
 from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder, Tokens
 from likewise.errors import InputError
-from likewise.heads import MaskedLanguageModel, TanhProjection, unit_rows
+from likewise.heads import MaskedLanguageModel, TanhProjection, unit_vectors
 from likewise.losses import InfoNCE, RowLosses
 from likewise.methods.base import Paper, StepOutput, TextMethod
 from likewise.views import Batch, TextInput, TextViews
@@ -147,7 +147,7 @@ class SimCSE(TextMethod[Config]):
 
     def _embed(self, tokens: Tokens) -> Tensor:
         projected: Tensor = self.head(self.encoder(tokens))
-        return unit_rows(projected)
+        return unit_vectors(projected)
 
     def _contrast(self, views: Tensor, batch: Batch) -> RowLosses:
         size = len(batch)
