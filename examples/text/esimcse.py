@@ -40,9 +40,7 @@ def main() -> None:
         notes = Path(folder, "notes.txt")
         notes.write_text("\n".join(sentences), encoding="utf-8")
         untrained = load_text_encoder(TextEncoderConfig(encoder_layers=2))
-        model = likewise.train(
-            "esimcse", notes, out=Path(folder, "run"), steps=steps, encoder_layers=2, lr=1e-4, queue_size=160
-        )
+        model = likewise.train("esimcse", notes, out=Path(folder, "run"), steps=steps, encoder_layers=2, lr=1e-4)
         for name, encoder in (("before", untrained), ("after", model)):
             alike = likeness(encoder, sailor, teacher)
             longer = likeness(encoder, sailor, [text + ENDINGS[1] for text in teacher])
