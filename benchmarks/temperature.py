@@ -45,43 +45,24 @@ FEWEST_OF_A_KIND = 5
 
 def studies(sts: Path, work: Path, seeds: int) -> dict[str, dict[str, Any]]:
     """Write the files of both studies into ``work``, and return what is compared."""
-    work.mkdir(parents=True, exist_ok=True)
     grid = {"temperature": TEMPERATURES, "batch_size": BATCH_SIZES}
     common = {"budget": {"passes": PASSES}, "seeds": seeds, "shared": SHARED}
-    sets = read_sets(sts)
-    measured = {name: rows for name, rows in sets.items() if name.startswith((*REPORTED, "sick-dev"))}
-    hidden = {text for rows in measured.values() for row in rows for text in (row["sentence1"], row["sentence2"])}
-    _write(work / "sentences.jsonl", pool(sets, hidden))
-    for group in REPORTED:
-        _write(
-            work / f"{group}.jsonl", [row for name, rows in measured.items() if name.startswith(group) for row in rows]
-        )
-    equal = [row for row in measured["sick-test"] if row["score"] >= 4.5]
-    _write(work / "equal.jsonl", [{"query": row["sentence1"], "positive": row["sentence2"]} for row in equal])
+    sentences = sentence_files(sts, work)
     words = reverse_dictionary().retrieval("test")
     held_out = [
         {"query": text, "positive": [words.corpus[one] for one in sorted(words.relevant[name])]}
         for name, text in words.queries.items()
     ]
-    _write(work / "held-out.jsonl", held_out)
-    _write(work / "kinds.jsonl", _kinds(held_out))
+    write_rows(work / "held-out.jsonl", held_out)
+    write_rows(work / "kinds.jsonl", _kinds(held_out))
     return {
         "simcse": {
             **common,
             "name": "simcse: temperature and batch size",
             "about": "Does the temperature trade uniformity for tolerance, and is there a best one between?",
-            "data": str(work / "sentences.jsonl"),
+            **sentences,
             "arms": {"simcse": {"method": "simcse", "grid": grid}},
             "baseline": "simcse: temperature 0.05, batch_size 128",
-            "evaluate": [
-                {
-                    "task": "similarity",
-                    "data": str(work / f"{group}.jsonl"),
-                    "name": f"STS {group}".replace("STS sick-test", "SICK test"),
-                }
-                for group in REPORTED
-            ],
-            "space": {"data": str(work / "equal.jsonl")},
         },
         "pairs": {
             **common,
@@ -94,6 +75,33 @@ def studies(sts: Path, work: Path, seeds: int) -> dict[str, dict[str, Any]]:
             "evaluate": [{"task": "retrieval", "data": str(work / "held-out.jsonl"), "name": "held-out definitions"}],
             "space": {"data": str(work / "kinds.jsonl")},
         },
+    }
+
+
+def sentence_files(sts: Path, work: Path) -> dict[str, Any]:
+    """Write the sentences and what is measured into ``work``; return the parts of a study that name them."""
+    work.mkdir(parents=True, exist_ok=True)
+    sets = read_sets(sts)
+    measured = {name: rows for name, rows in sets.items() if name.startswith((*REPORTED, "sick-dev"))}
+    hidden = {text for rows in measured.values() for row in rows for text in (row["sentence1"], row["sentence2"])}
+    write_rows(work / "sentences.jsonl", pool(sets, hidden))
+    for group in REPORTED:
+        write_rows(
+            work / f"{group}.jsonl", [row for name, rows in measured.items() if name.startswith(group) for row in rows]
+        )
+    equal = [row for row in measured["sick-test"] if row["score"] >= 4.5]
+    write_rows(work / "equal.jsonl", [{"query": row["sentence1"], "positive": row["sentence2"]} for row in equal])
+    return {
+        "data": str(work / "sentences.jsonl"),
+        "evaluate": [
+            {
+                "task": "similarity",
+                "data": str(work / f"{group}.jsonl"),
+                "name": f"STS {group}".replace("STS sick-test", "SICK test"),
+            }
+            for group in REPORTED
+        ],
+        "space": {"data": str(work / "equal.jsonl")},
     }
 
 
@@ -145,7 +153,8 @@ def _ancestors(name: str | None, above: Mapping[str, str]) -> list[str]:
     return line[::-1]
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as JSON lines; a file that holds them already is left as it is."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

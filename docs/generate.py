@@ -7,7 +7,8 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: settings NAME -->     every setting of a method with the default that holds for it
     <!-- generated: tasks -->             a table of all evaluation tasks
     <!-- generated: task NAME -->         columns and options of an evaluation task
-    <!-- generated: results NAME -->      a section with the figures stored in benchmarks/results/NAME.json
+    <!-- generated: results NAME -->      a section with the figures stored in benchmarks/results/NAME.json, a study's
+                                          too
     <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
     <!-- generated: study NAME -->        what a stored study found: a table for each evaluation, and the geometry
     <!-- generated: timings NAME -->      the contenders' times stored in benchmarks/results/NAME.json
@@ -145,13 +146,15 @@ def measured(path: Path) -> str:
 
     ``results`` holds a run a seed, either ``{"seed", "before", "after", "seconds"}`` or, where several ways of training
     are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``. ``"about"`` may say what the
-    figures are.
+    figures are. Where a study was stored, the section holds what :func:`study` says.
     """
     if not path.exists():
         return ""
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if len(stored["seeds"]) < FEWEST_SEEDS:
         return ""
+    if "budget" in stored:
+        return f"## Measured\n\n{study(path)}"
     compared = _arms(stored) if "arm" in stored["results"][0] else _before_and_after(stored)
     seeds = [str(seed) for seed in stored["seeds"]]
     about = f"{stored['about']} " if "about" in stored else ""

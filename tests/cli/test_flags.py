@@ -17,6 +17,10 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "esimcse": (
+        "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
+        "momentum"
+    ),
     "pairs": "temperature learn_temperature symmetric",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
 }

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from cli.conftest import PAIRS
+from likewise.methods import METHODS
 
 SMALL = ("--encoder-layers", 2, "--steps", 6, "--batch-size", 4, "--lr", "1e-4")
 COLUMNS = ("--columns", "query=question", "positive=answer")
@@ -124,7 +125,7 @@ def test_a_runs_settings_are_given_back_with_config(likewise, pairs_file, tmp_pa
 
 
 def test_methods_are_listed_and_explained(likewise):
-    assert [entry["method"] for entry in likewise("methods", "--json").json] == ["pairs", "simcse"]
+    assert [entry["method"] for entry in likewise("methods", "--json").json] == list(METHODS)
     one = likewise("methods", "simcse", "--json").json
     assert "2104.08821" in one["paper"]
     listed = {setting["name"]: setting for group in one["settings"].values() for setting in group}

@@ -10,6 +10,7 @@ import pytest
 
 import likewise
 from likewise.cli import main
+from likewise.methods import METHODS
 
 FILES = {
     "my.jsonl": [{"question": f"How do I get my {x} back?", "answer": f"Ask for the {x} at desk {i}."} for i, x in
@@ -100,9 +101,8 @@ def test_the_python_of_a_page_runs(name, pages, desk, capsys):
 def test_all_python_of_the_pages_is_looked_at(pages):
     elsewhere = {
         "docs/add-a-method.md",
-        "docs/methods/pairs.md",
-        "docs/methods/simcse.md",
         "docs/studies.md",
+        *(f"docs/methods/{name}.md" for name in METHODS),
     }  # compared, run as examples, or with the tests of studies
     assert {name for name, page in pages.items() if page.blocks("python")} == {*PYTHON_PAGES, *elsewhere}
 

@@ -154,6 +154,21 @@ def test_stored_results_of_several_ways_of_training_become_a_section(generate, t
     assert section.endswith(ENDING)
 
 
+def test_a_stored_study_becomes_a_section_too(generate, tmp_path):
+    def arm(name, values, difference, verdict):
+        measured = {"evaluation": "STS", "metric": "spearman", "values": values, "difference": difference,
+                    "difference_over_seeds": difference and [0.01, 0.03], "verdict": verdict}  # fmt: skip
+        return {"arm": name, "measured": [measured], "geometry": {"uniformity": [-2.0, -2.0, -1.7]}}
+
+    arms = [arm("simcse", [0.5, 0.6, 0.7], None, "baseline"), arm("esimcse", [0.6, 0.6, 0.66], 0.02, "better")]
+    stored = {"results": arms, "budget": "60 optimiser steps", "baseline": "simcse"}
+    section = section_of(generate, tmp_path, **stored)
+    assert section.startswith("## Measured\n\nBudget of every arm: 60 optimiser steps; seeds 0, 1, 2.")
+    assert "| simcse | 0.6000 | -1.900 |\n| esimcse | **0.6200 (+0.0200, +0.0100 to +0.0300)** | -1.900 |\n" in section
+    assert section.endswith(ENDING)
+    assert section == "## Measured\n\n" + generate.fill("<!-- generated: study example -->", tmp_path)
+
+
 def test_stored_timings_become_a_table_a_kind_of_work(generate, tmp_path):
     results = [
         {"case": {"form": "small", "N": 2048}, "seconds": {"ours": [0.01, 0.02, 0.03], "theirs": [0.03, 0.02, 0.12]}},

@@ -111,6 +111,28 @@ def test_the_masked_language_loss_goes_on_to_the_bit(data, tmp_path):
     assert [name for name in last if name.startswith("mlm.head.")]
 
 
+def test_queue_momentum_tower_and_repetitions_go_on_to_the_bit(data, tmp_path):
+    def esimcse(out: Path) -> list[str]:
+        words = command(out, data, "--columns", "text=query", "--queue-size", "15")
+        words[words.index("pairs") : words.index("pairs") + 1] = ["esimcse", "--repetition-rate", "0.9"]
+        words.remove("--learn-temperature")
+        return words
+
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    done = finish(esimcse(whole))
+    assert done.returncode == 0, done.stderr
+    assert [float(row["queue_filled"]) for row in log(whole)] == [0, 6, 12, *[15] * 9]
+    kill(esimcse(out), out, after_step=5)
+    done = finish([*esimcse(out), "--resume"])
+    assert done.returncode == 0, done.stderr
+    assert_same_run(out, whole)
+    ours, theirs = (read_state(Checkpoints(run / "checkpoints").path(STEPS), "method") for run in (out, whole))
+    kept = [name for name in ours if name.startswith(("queue.", "momentum_tower."))]
+    assert {"queue.stored", "queue.pointer", "queue.filled"} < {*kept}
+    assert all(torch.equal(ours[name], theirs[name]) for name in kept)
+    assert not [name for name in load_file(out / "model.safetensors") if "momentum" in name or "queue" in name]
+
+
 def test_ctrl_c_writes_a_checkpoint_of_the_step_under_way_and_says_how_to_go_on(data, whole, tmp_path):
     out = tmp_path / "run"
     process = subprocess.Popen(

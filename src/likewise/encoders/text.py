@@ -89,6 +89,13 @@ class TextEncoder(Encoder):
         return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts)
 
     @property
+    def max_positions(self) -> int | None:
+        """Longest text, in tokens, that the transformer has positions for; None where it is not known or unlimited."""
+        config = getattr(getattr(self.tower[0], "auto_model", None), "config", None)
+        positions: int | None = getattr(config, "max_position_embeddings", None)
+        return None if positions is None else positions - (self.position_offset or 0)
+
+    @property
     def fingerprint(self) -> str:
         """Digest of all weights, the modules' settings, the vocabulary, the length limit and the prompts."""
         digest = hashlib.blake2b(digest_size=16)

@@ -134,6 +134,13 @@ class TextTokenizer:
         )
         return Tokens.from_lists(rows, self._prompt_tokens(prompt))
 
+    @property
+    def special_tokens_around(self) -> tuple[int, int]:
+        """How many special tokens are put before and behind a text; ``(1, 1)`` for BERT."""
+        special: list[int] = self.tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        ordinary = [place for place, is_special in enumerate(special) if not is_special]
+        return ordinary[0], len(special) - 1 - ordinary[-1]
+
     def _prompt_tokens(self, prompt: str) -> int:
         if not prompt:
             return 0

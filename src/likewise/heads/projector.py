@@ -1,10 +1,14 @@
-"""Projectors: what is put after the tower in training, and sometimes kept."""
+"""Projectors: what is put after the tower in training, and sometimes kept; and unit vectors after that."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["TanhProjection"]
+__all__ = ["NORM_FLOOR", "TanhProjection", "unit_vectors"]
+
+NORM_FLOOR = 1e-8
+"""Smallest norm a vector is divided by: that of PyTorch's cosine similarity, which official codes use."""
 
 
 class TanhProjection(nn.Module):
@@ -28,3 +32,18 @@ class TanhProjection(nn.Module):
         """Map ``features [B, H]`` to ``[B, D]``, every entry in (-1, 1)."""
         projected: Tensor = self.activation(self.linear(features))
         return projected
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Divide each vector by its norm, or by :data:`NORM_FLOOR` where that is smaller; products are cosines then.
+
+    Args:
+        vectors: ``[B, D]``.
+
+    Example:
+        >>> import torch
+        >>> unit_vectors(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]])
+    """
+    return F.normalize(vectors, dim=-1, eps=NORM_FLOOR)

@@ -26,6 +26,10 @@ METHODS = {
     "simcse": MethodEntry(
         "likewise.methods.text.simcse:SimCSE", "Sentence embeddings from bare sentences, or from entailment pairs"
     ),
+    "esimcse": MethodEntry(
+        "likewise.methods.text.esimcse:ESimCSE",
+        "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
+    ),
 }
 """Every method by name."""
 

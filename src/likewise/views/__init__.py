@@ -2,6 +2,17 @@
 
 from likewise.views.base import Batch, Views
 from likewise.views.masking import TokenMasking
-from likewise.views.text import TextInput, TextViews
+from likewise.views.repetition import SubwordRepeat, WordRepeat
+from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
 
-__all__ = ["Batch", "TextInput", "TextViews", "TokenMasking", "Views"]
+__all__ = [
+    "Batch",
+    "SubwordRepeat",
+    "TextChange",
+    "TextInput",
+    "TextViews",
+    "TokenChange",
+    "TokenMasking",
+    "Views",
+    "WordRepeat",
+]

@@ -45,21 +45,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from likewise import distributed, pairwise
 from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder, Tokens
 from likewise.errors import InputError
-from likewise.heads import MaskedLanguageModel, TanhProjection
+from likewise.heads import MaskedLanguageModel, TanhProjection, unit_vectors
 from likewise.losses import InfoNCE, RowLosses
 from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
 from likewise.views import Batch, TextInput, TextViews
 
 __all__ = ["Config", "SimCSE"]
-
-NORM_FLOOR = 1e-8
-"""Smallest norm a vector is divided by, as in the official cosine."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class SimCSE(TextMethod[Config]):
 
     def _embed(self, tokens: Tokens) -> Tensor:
         projected: Tensor = self.head(self.encoder(tokens))
-        return F.normalize(projected, dim=-1, eps=NORM_FLOOR)
+        return unit_vectors(projected)
 
     def _contrast(self, views: Tensor, batch: Batch) -> RowLosses:
         size = len(batch)

@@ -1,0 +1,6 @@
+"""What outlives a step: keys of earlier batches, and towers that follow another one slowly."""
+
+from likewise.memory.momentum import MomentumTower
+from likewise.memory.queue import KeyQueue
+
+__all__ = ["KeyQueue", "MomentumTower"]
