@@ -71,6 +71,15 @@ def test_every_verb_in_the_prose_exists(pages, capsys):
     assert wrong == []
 
 
+def test_every_verb_is_in_the_table_of_verbs(pages):
+    import typer
+
+    from likewise.cli.app import _build
+
+    listed = VERB.findall(pages["docs/index.md"].text.partition("## Verbs")[2])
+    assert sorted(listed) == sorted(typer.main.get_command(_build([])).commands)
+
+
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """A folder with the files that the pages speak of, as the working directory."""
