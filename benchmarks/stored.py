@@ -17,6 +17,7 @@ from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
     from likewise.studies import StudyResult
+    from likewise.studies.compare import Comparison
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -78,6 +79,7 @@ def store_study(name: str, made: StudyResult, **about: Any) -> Path:
                 figure: [row["value"] for row in found.geometry if (row["arm"], row["figure"]) == (name, figure)]
                 for figure in sorted({row["figure"] for row in found.geometry if row["arm"] == name})
             },
+            "loss": _first_and_last(found, name),
             "cost": arm_costs(found, name),
         }
         for name in found.plan.arms
@@ -92,6 +94,16 @@ def store_study(name: str, made: StudyResult, **about: Any) -> Path:
         start=content["start"],
         **about,
     )
+
+
+def _first_and_last(found: Comparison, arm: str) -> dict[str, float]:
+    """Return the loss of the first and of the last step of an arm, as means over seeds; nothing where none is trained."""
+    steps: dict[int, list[float]] = {}
+    for row in found.curves:
+        if (row["arm"], row["source"], row["figure"]) == (arm, "metrics", "loss"):
+            steps.setdefault(row["step"], []).append(row["value"])
+    ends = {"first": min(steps), "last": max(steps)} if steps else {}
+    return {name: sum(steps[step]) / len(steps[step]) for name, step in ends.items()}
 
 
 def mean_and_spread(runs: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
