@@ -97,7 +97,7 @@ def store_study(name: str, made: StudyResult, **about: Any) -> Path:
 
 
 def _first_and_last(found: Comparison, arm: str) -> dict[str, float]:
-    """Return the loss of the first and of the last step of an arm, as means over seeds; nothing where none is trained."""
+    """Return the loss of the first and the last step of an arm, as means over seeds; nothing if it is not trained."""
     steps: dict[int, list[float]] = {}
     for row in found.curves:
         if (row["arm"], row["source"], row["figure"]) == (arm, "metrics", "loss"):
