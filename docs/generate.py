@@ -9,6 +9,7 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: task NAME -->         columns and options of an evaluation task
     <!-- generated: results NAME -->      a section with the figures stored in benchmarks/results/NAME.json, a study's
                                           too
+    <!-- generated: spaces NAME -->       figures of several spaces as stored, a row a figure
     <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
     <!-- generated: study NAME -->        what a stored study found: a table for each evaluation, and the geometry
     <!-- generated: timings NAME -->      the contenders' times stored in benchmarks/results/NAME.json
@@ -70,6 +71,7 @@ def fill(markdown: str, results: Path = RESULTS) -> str:
             "tasks": tasks,
             "task": lambda: task(name),
             "results": lambda: measured(results / f"{name}.json"),
+            "spaces": lambda: spaces(results / f"{name}.json"),
             "study": lambda: study(results / f"{name}.json"),
             "bars": lambda: bars(sorted(results.glob("*.json"))),
             "timings": lambda: timings(results / f"{name}.json"),
@@ -185,6 +187,17 @@ def _arms(stored: Mapping[str, Any]) -> str:
         for arm, several in arms.items()
     ]
     return table(("", *figures), rows)
+
+
+def spaces(path: Path) -> str:
+    """Return the figures of several spaces as stored, means over seeds: a row a figure, a column a space."""
+    if not path.exists():
+        return ""
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    means: Mapping[str, Mapping[str, float]] = stored["summary"]
+    figures = list(next(iter(means.values())))
+    rows = [(f"`{figure}`", *(f"{of[figure]:.4g}" for of in means.values())) for figure in figures]
+    return f"{table(('figure', *means), rows)}\n\n{origin(stored, path)}"
 
 
 GEOMETRY = ("uniformity", "alignment", "positive_cosine", "tolerance", "effective_rank", "effective_negatives")

@@ -48,7 +48,7 @@ HUB_TIMES_CHANCE = 10.0
 
 CHANCE_SHARE = 0.4
 """Mean share of negatives before the positive from which on pairs do not belong together: chance gives 0.5, and with 20
-rows its standard error is 0.065. An untrained tower has 0.14 on definitions and words, the packaged MiniLM 0.08."""
+rows its standard error is 0.065. An untrained tower has 0.14 on definitions and words, the packaged MiniLM 0.07."""
 
 GAP_COSINE = 0.1
 """How far the cosine within pairs must lie below that between any two rows of the first side before the sides lie

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -28,7 +29,8 @@ PRECISION = "fp32"
 NEIGHBOURS = 5
 
 
-class Measure:
+@dataclass(frozen=True)
+class Measure(ABC):
     """Something to measure of a model; its ``id`` is a digest of everything that the figures depend on.
 
     The figures are two files in a folder: ``ID.json`` and, for arrays, ``ID.npz``; the first is written last, so where
@@ -42,13 +44,13 @@ class Measure:
         """Digest of what is measured on what."""
         return digest(self.as_dict())
 
+    @abstractmethod
     def as_dict(self) -> dict[str, Any]:
-        """Return what :func:`measure_of` takes back."""
-        raise NotImplementedError
+        """Return what the figures depend on, as plain values."""
 
+    @abstractmethod
     def of(self, embedder: Embedder, temperature: float | None) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
         """Measure a model: what goes into JSON, and arrays by name."""
-        raise NotImplementedError
 
     def done(self, folder: Path) -> bool:
         """Tell whether it is in ``folder``."""
@@ -211,7 +213,8 @@ def _over_own(score: torch.Tensor, row: Side, column: Side) -> torch.Tensor:
 def measure_of(content: Mapping[str, Any]) -> Measure:
     """Build a measure from its fields, as a worker receives them."""
     fields = dict(content)
-    kind: type[Measure] = {"task": TaskMeasure, "space": SpaceMeasure}[fields.pop("kind")]
+    kinds: dict[str, type[Measure]] = {"task": TaskMeasure, "space": SpaceMeasure}
+    kind = kinds[fields.pop("kind")]
     for name in ("columns", "settings"):
         if name in fields:
             fields[name] = tuple((key, _hashable(value)) for key, value in fields[name])

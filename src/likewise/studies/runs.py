@@ -85,7 +85,7 @@ class RunRequest:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, for a worker."""
-        measures = [{"kind": measure.kind, **asdict(measure)} for measure in self.measures]  # type: ignore[call-overload]
+        measures = [{"kind": measure.kind, **asdict(measure)} for measure in self.measures]
         return {**asdict(self), "folder": str(self.folder), "measures": measures}
 
     @classmethod
