@@ -133,6 +133,9 @@ def _train(request: RunRequest) -> Embedder:
         shutil.rmtree(request.model)  # its weights were removed: what is to be measured now needs them again
     config = RunConfig.from_tree(request.config)
     was_whole = (request.model / artefact.ABOUT).exists()
+    import accelerate  # noqa: F401 - what a process loads once, this and the encoder's code, is no run's memory
+
+    build_method(config)
     meter = MemoryMeter()
     model = train_run(config, request.model, resume=(request.model / RESOLVED).exists(), progress=False)
     about = artefact.read_about(request.model) or {}
