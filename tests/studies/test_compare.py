@@ -112,7 +112,14 @@ def test_the_baseline_is_compared_with_nothing_and_what_is_undefined_stays_so(pl
     assert of(found, "base").verdict == "baseline"
     assert math.isnan(of(found, "base").difference)
     assert math.isnan(of(found, "good", "pearson").mean)
-    assert of(found, "good", "pearson").verdict == "baseline" or math.isnan(of(found, "good", "pearson").difference)
+    assert of(found, "good", "pearson").verdict == "undefined"
+    assert of(found, "base", "pearson").verdict == "baseline"
+
+
+def test_arms_without_a_seed_in_common_are_not_compared(plan):
+    found = collect(plan, {("good", 0): "x", ("base", 1): "y", ("base", 2): "z"})
+    assert of(found, "good").values == (0.61, 0.62)
+    assert of(found, "good").verdict == "undefined"
 
 
 def test_a_failed_run_is_left_out_of_both_sides_and_named(plan):

@@ -35,10 +35,12 @@ class Measured:
         metric: Name of the metric.
         values: Its value in each seed.
         over_items: 95 % interval of its mean over seeds, on other items of the same kind.
-        difference: Mean over seeds of (arm - baseline), paired by seed; NaN for the baseline itself.
+        difference: Mean over seeds of (arm - baseline), paired by seed; NaN for the baseline itself, and where the
+            metric is undefined or the two have no seed in common.
         difference_over_seeds: 95 % interval of that mean, on other seeds; NaN with one seed.
         difference_over_items: 95 % interval of that mean, on other items, each drawn for both alike.
         higher_is_better: Whether a higher value is better.
+        is_baseline: Whether the arm is the baseline.
     """
 
     arm: str
@@ -50,6 +52,7 @@ class Measured:
     difference_over_seeds: Interval
     difference_over_items: Interval
     higher_is_better: bool
+    is_baseline: bool
 
     @property
     def mean(self) -> float:
@@ -60,8 +63,10 @@ class Measured:
     def verdict(self) -> str:
         """Whether it is "better" or "worse" than the baseline: no known interval holds 0; else "not told apart"."""
         known = [one for one in (self.difference_over_seeds, self.difference_over_items) if not math.isnan(one[0])]
-        if math.isnan(self.difference):
+        if self.is_baseline:
             return "baseline"
+        if math.isnan(self.difference):
+            return "undefined"
         if not known or any(low <= 0 <= high for low, high in known):
             return "not told apart"
         return "better" if (self.difference > 0) == self.higher_is_better else "worse"
@@ -187,19 +192,21 @@ def _compare(plan: Plan, read: Mapping[Any, tuple[dict[str, Any], dict[str, np.n
                     (contents[arm, seed][1].get(metric), contents[plan.config.baseline, seed][1].get(metric))
                     for seed in both
                 ]
-                is_baseline = arm == plan.config.baseline or not both
+                is_baseline = arm == plan.config.baseline
+                compared = bool(both) and not is_baseline
                 yield Measured(
                     arm,
                     name,
                     metric,
                     tuple(values),
                     _items_interval(drawn),
-                    math.nan if is_baseline else float(np.mean(differences)),
-                    (math.nan, math.nan) if is_baseline else seed_interval(differences),
-                    (math.nan, math.nan)
-                    if is_baseline
-                    else _items_interval([None if a is None or b is None else a - b for a, b in pairs]),
+                    float(np.mean(differences)) if compared else math.nan,
+                    seed_interval(differences) if compared else (math.nan, math.nan),
+                    _items_interval([None if a is None or b is None else a - b for a, b in pairs])
+                    if compared
+                    else (math.nan, math.nan),
                     metric not in task.lower_is_better,
+                    is_baseline,
                 )
 
 

@@ -71,7 +71,8 @@ def _answer(page: Page, found: Comparison) -> None:
         sign = 1 if rows[0].higher_is_better else -1
         best = max(rows, key=lambda one: sign * one.mean if not math.isnan(one.mean) else -math.inf)
         told = {
-            word: [one.arm for one in rows if one.verdict == word] for word in ("better", "worse", "not told apart")
+            word: [one.arm for one in rows if one.verdict == word]
+            for word in ("better", "worse", "not told apart", "undefined")
         }
         base = next((one for one in rows if one.arm == baseline), None)
         said = f"{evaluation} ({metric}): {best.arm} has the best mean, {best.mean:.4f}"
@@ -83,7 +84,7 @@ def _answer(page: Page, found: Comparison) -> None:
             if arms
         ]
         page.text(said + f"Against the baseline, {'; '.join(parts)}." if parts else said)
-    comparisons = sum(one.verdict != "baseline" for one in found.measured)
+    comparisons = sum(not math.isnan(one.difference) for one in found.measured)
     page.soft(
         "Better and worse are said only where the 95 % interval of the difference keeps clear of 0 both over seeds and "
         f"over test items. Among {comparisons} comparisons in this study, some do so by chance: about one in twenty of "
