@@ -158,7 +158,8 @@ def _train_rounds(
         if distributed.rank() == 0:
             folder.mkdir(exist_ok=True)
         previous = finished[-1].embedder if finished else None
-        rows = prepare_rows(config, method, table, folder, previous=previous, say=_to_people if progress else None)
+        say = _to_people if progress else None
+        rows = prepare_rows(config, method, table, folder, previous=previous, number=number, say=say)
         source, steps_per_epoch = batches(config, method, rows)
         result = fit(
             method,
@@ -264,6 +265,7 @@ def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | 
             bad_rows=config.data.bad_rows,
             rejected=rejected,
             streaming=config.data.streaming,
+            encoding=config.data.encoding,
         )
 
     if distributed.rank() == 0:  # the main process fills the cache, the others find it
@@ -281,6 +283,7 @@ def prepare_rows(
     folder: Path,
     *,
     previous: TextEncoder | None = None,
+    number: int = 1,
     say: Callable[[str], None] | None = None,
 ) -> Table | StreamedTable:
     """Return the rows that a run trains on, made from the user's rows where the method makes others of them.
@@ -291,6 +294,7 @@ def prepare_rows(
         table: The user's rows.
         folder: What is made goes into ``prepared`` in it, and is found there again.
         previous: What the round before has trained.
+        number: Which round it is, from 1.
         say: Called with a line for people.
 
     Raises:
@@ -299,7 +303,7 @@ def prepare_rows(
     from likewise.data import Stages
 
     if not table.streaming:
-        return method.prepare(table, Stages(folder / "prepared", say), previous)
+        return method.prepare(table, Stages(folder / "prepared", say, round=number), previous)
     if type(method).prepare is not Method.prepare:
         raise InputError(
             f"{config.method} goes through all rows before it trains, so they cannot be streamed; leave --streaming "

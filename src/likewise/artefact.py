@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likewise.errors import InputError
+from likewise.errors import InputError, RunError
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
     from likewise.encoders import Embedder, TextEncoder
 
-__all__ = ["ABOUT", "About", "Model", "load", "load_model", "read_about", "save"]
+__all__ = ["ABOUT", "About", "Model", "load", "load_model", "read_about", "save", "save_kept"]
 
 ABOUT = "likewise.json"
 KEPT = "kept"
@@ -106,6 +106,30 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
             shutil.rmtree(target)
         path.rename(target)
     temporary.rmdir()
+
+
+def save_kept(folder: Path, kept: Mapping[str, Any]) -> None:
+    """Write anew what a model keeps beside its embedder, whole or not at all.
+
+    Args:
+        folder: Folder of the model.
+        kept: What takes the place of what was kept.
+
+    Raises:
+        RunError: It cannot be written; what was kept stays.
+    """
+    from likewise.training.checkpoint import write_state
+
+    temporary = folder / ".kept-writing"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        write_state(temporary, dict(kept), KEPT)
+        shutil.rmtree(folder / KEPT, ignore_errors=True)
+        (temporary / KEPT).rename(folder / KEPT)
+        temporary.rmdir()
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"{folder / KEPT} cannot be written ({error.strerror or error}); make room and repeat.") from error
 
 
 def load(model: str | Path) -> TextEncoder:

@@ -2,6 +2,7 @@
 
 from likewise.data.cache import cache_folder
 from likewise.data.columns import Column, Kind, Label, Number, Row, Text, Vector
+from likewise.data.dictionary import DICTIONARY_COLUMNS, Dictionary
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
@@ -11,11 +12,13 @@ from likewise.data.stages import Stages
 from likewise.data.table import StreamedTable, Table
 
 __all__ = [
+    "DICTIONARY_COLUMNS",
     "INTERACTION_COLUMNS",
     "LABELLED_COLUMNS",
     "VALUED_COLUMNS",
     "Column",
     "DataFile",
+    "Dictionary",
     "InteractionData",
     "Kind",
     "Label",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likewise.data.blocks import Block
-from likewise.data.readers import COMPRESSIONS, FORMATS, read_file, read_rows, read_tables
+from likewise.data.readers import COMPRESSIONS, FORMATS, UTF_8, read_file, read_rows, read_tables
 from likewise.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "hub_source",
     "kind_of_file",
     "rows_source",
+    "source_of_files",
 ]
 
 DATA_NAMES = ", ".join(FORMATS)
@@ -68,24 +69,44 @@ class DataFile:
     """One of ``readers.COMPRESSIONS``: ".gz"; None for a plain file."""
 
 
-def file_source(source: str | Path) -> Source:
+def file_source(source: str | Path, encoding: str = UTF_8) -> Source:
     """Make a source of a path, a folder or a pattern.
+
+    Args:
+        source: As :func:`find_files` takes it.
+        encoding: How the characters of the files are written.
 
     Raises:
         InputError: Nothing is there, a file is empty or of an unknown type, or a folder holds several formats.
     """
     files = find_files(source)
-    states = [(str(one.path.resolve()), one.path.stat()) for one in files]
-    content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
+    if encoding != UTF_8 and any(one.format == ".parquet" for one in files):
+        raise InputError(f"{files[0].name} is a Parquet file, which says itself how text is written; leave {encoding} out.")
 
     def read(i: int) -> Iterator[Block]:
-        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression)
+        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression, encoding)
 
+    return source_of_files(source, files, read, *([] if encoding == UTF_8 else [encoding]))
+
+
+def source_of_files(
+    source: str | Path, files: Sequence[DataFile], read: Callable[[int], Iterator[Block]], *how: str
+) -> Source:
+    """Make a source of files.
+
+    Args:
+        source: What names them, for messages where there are several.
+        files: The files.
+        read: Reads the file of a number from its beginning.
+        *how: What else the rows depend on beside the contents: the encoding, the format.
+    """
+    states = [(str(one.path.resolve()), one.path.stat()) for one in files]
+    content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
     return Source(
         name=files[0].name if len(files) == 1 else str(source),
         files=[one.name for one in files],
         read=read,
-        identity=["files", content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
+        identity=["files", *how, content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
         content=content,
     )
 

@@ -3,7 +3,13 @@
 from likewise.encoders.base import Encoder
 from likewise.encoders.embedder import Embedder, Role
 from likewise.encoders.precision import has_fast_bf16, resolve_precision
-from likewise.encoders.pretrained import TextEncoderConfig, load_text_encoder, masked_language_weights
+from likewise.encoders.pooling import TokenPooling
+from likewise.encoders.pretrained import (
+    TextEncoderConfig,
+    load_text_encoder,
+    masked_language_weights,
+    sentence_head_weights,
+)
 from likewise.encoders.text import TextEncoder
 from likewise.encoders.tokens import TextTokenizer, Tokens
 
@@ -14,9 +20,11 @@ __all__ = [
     "TextEncoder",
     "TextEncoderConfig",
     "TextTokenizer",
+    "TokenPooling",
     "Tokens",
     "has_fast_bf16",
     "load_text_encoder",
     "masked_language_weights",
     "resolve_precision",
+    "sentence_head_weights",
 ]

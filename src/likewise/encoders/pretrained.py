@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
+from likewise.encoders.pooling import Pooling, apply_pooling
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
 from likewise.errors import InputError, unknown
@@ -17,9 +18,14 @@ from likewise.errors import InputError, unknown
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Pooling", "TextEncoderConfig", "load_text_encoder", "masked_language_weights"]
-
-Pooling = Literal["cls", "mean", "last", "weighted", "first_last", "last_two"]
+__all__ = [
+    "Pooling",
+    "SentenceHead",
+    "TextEncoderConfig",
+    "load_text_encoder",
+    "masked_language_weights",
+    "sentence_head_weights",
+]
 
 _MASKED_LANGUAGE_HEADS = (
     ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),  # BERT
@@ -28,7 +34,8 @@ _MASKED_LANGUAGE_HEADS = (
 )
 """What the dense layer, the norm and the bias of a masked-language head are called in a checkpoint, by family."""
 
-_TOKEN_POOLING = {"cls": "cls", "mean": "mean", "last": "lasttoken", "weighted": "weightedmean"}
+_ROBERTA_LIKE = frozenset({"roberta", "xlm-roberta", "camembert"})
+"""Kinds of transformer that are published with a masked-language head and no pooler."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,9 @@ class TextEncoderConfig:
     encoder: str = "all-MiniLM-L6-v2"
     """Weights to start from: a folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub."""
     pooling: Pooling | None = None
-    """How token vectors become one: cls, mean, last, weighted (later tokens weigh more), first_last (mean of the first
-    and the last layer), last_two (mean of the last two layers); the encoder's own where not given."""
+    """How token vectors become one: cls, mean, last, weighted (later tokens weigh more), prompt (the mask token in This
+    sentence : "TEXT" means [MASK] .), first_last (mean of the first and the last layer), last_two (mean of the last two
+    layers); the encoder's own where not given."""
     max_tokens: int | None = None
     """Longest text in tokens, special tokens included; the encoder's own limit where not given."""
     encoder_layers: int | None = None
@@ -98,7 +106,7 @@ def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None
     """
     from safetensors import safe_open
 
-    path = _weights_file(_resolve(encoder.name))
+    path = _file_of(_resolve(encoder.name), "model.safetensors")
     if path is None:
         return None
     with safe_open(path, framework="pt") as file:
@@ -117,13 +125,53 @@ def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None
     return None
 
 
-def _weights_file(source: str) -> Path | None:
-    """Find the weights of a model that has been loaded; None where they are in several files or of another kind."""
+@dataclass(frozen=True)
+class SentenceHead:
+    """A dense layer that a checkpoint brings for what is made of a whole text.
+
+    Args:
+        weights: Its ``weight`` and ``bias``.
+        activation: What follows it: "tanh" or "gelu".
+    """
+
+    weights: Mapping[str, Tensor]
+    activation: Literal["tanh", "gelu"]
+
+
+def sentence_head_weights(encoder: TextEncoder) -> SentenceHead | None:
+    """Read the dense layer that stands behind the pooling where a tower's backbone was trained.
+
+    Args:
+        encoder: A tower as it was loaded.
+
+    Returns:
+        The pooler of BERT and its like (tanh); for RoBERTa and its like, which have none, the dense layer of the
+        masked-language head (GELU). None where the checkpoint brings neither, or was saved by sentence-transformers:
+        such an encoder was trained with a pooling of its own, and a pooler in its file is what it started from.
+    """
+    kind = encoder.transformer.config.model_type
+    if kind in _ROBERTA_LIKE and (head := masked_language_weights(encoder)) is not None:
+        return SentenceHead({part: head[f"dense.{part}"] for part in ("weight", "bias")}, "gelu")
+    source = _resolve(encoder.name)
+    path = _file_of(source, "model.safetensors")
+    if path is None or _file_of(source, "modules.json") is not None:
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = {name.split("pooler.dense.")[-1]: name for name in list(file.keys()) if "pooler.dense." in name}
+        if names.keys() != {"weight", "bias"}:
+            return None
+        return SentenceHead({part: file.get_tensor(name).float() for part, name in names.items()}, "tanh")
+
+
+def _file_of(source: str, name: str) -> Path | None:
+    """Find a file of a model that has been loaded; None where it has no such file (weights in several, say)."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = Path(source) / "model.safetensors" if Path(source).is_dir() else None
+    path = Path(source) / name if Path(source).is_dir() else None
     if path is None:
-        cached = try_to_load_from_cache(source, "model.safetensors")
+        cached = try_to_load_from_cache(source, name)
         path = Path(cached) if isinstance(cached, str) else None
     return path if path is not None and path.is_file() else None
 
@@ -208,28 +256,10 @@ def _set_dropout(tower: SentenceTransformer, probability: float) -> None:
 
 
 def _set_pooling(tower: SentenceTransformer, pooling: str) -> None:
-    from sentence_transformers.sentence_transformer.modules import Normalize, WeightedLayerPooling
-    from sentence_transformers.sentence_transformer.modules import Pooling as PoolingModule
+    from sentence_transformers.sentence_transformer.modules import Normalize
 
-    if pooling not in get_args(Pooling):
-        raise unknown("pooling", pooling, get_args(Pooling))
-    transformer: Any = tower[0]
-    if getattr(transformer, "auto_model", None) is None:
-        raise InputError("this encoder has no token vectors to pool; leave pooling out.")
     normalises = isinstance(tower[-1], Normalize)
-    width = transformer.get_embedding_dimension()
-    modules: list[nn.Module] = []
-    if pooling in ("first_last", "last_two"):
-        count = int(transformer.auto_model.config.num_hidden_layers)
-        transformer.auto_model.config.output_hidden_states = True
-        start = 1 if pooling == "first_last" else max(count - 1, 1)
-        layers = WeightedLayerPooling(width, num_hidden_layers=count, layer_start=start)
-        with_weight = {1, count} if pooling == "first_last" else {count - 1, count}
-        for layer in range(start, count + 1):
-            layers.layer_weights.data[layer - start] = float(layer in with_weight)
-        layers.layer_weights.requires_grad_(False)  # the paper's poolers are fixed means
-        modules.append(layers)
-    modules.append(PoolingModule(width, _TOKEN_POOLING.get(pooling, "mean")))
+    modules = apply_pooling(tower[0], pooling)
     if normalises:
         modules.append(Normalize())
     for index in reversed(range(1, len(tower))):

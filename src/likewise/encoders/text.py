@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from likewise.encoders.base import Encoder
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
+from likewise.encoders.pooling import TokenPooling, apply_pooling, pooling_name, read_token
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
@@ -59,6 +60,9 @@ class TextEncoder(Encoder):
                 parameter.requires_grad_(False)
         use_bit_dropout(tower)
         self.normalises = isinstance(tower[-1], Normalize)
+        self._read_token = read_token(self._behind_transformer(tower))
+        if self._read_token is not None:
+            tower[1].requires_grad_(False)  # weights of words: they say where to read, and are not learned
         self.position_offset: int | None = like.position_offset if like else self._packing_offset()
 
     @property
@@ -86,7 +90,12 @@ class TextEncoder(Encoder):
         """The picklable tokenizer that views take into the loader's workers."""
         inner = self.tower.tokenizer
         limit = self.tower.max_seq_length or getattr(inner, "model_max_length", None) or 512
-        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts)
+        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self._read_token)
+
+    @property
+    def pooling(self) -> TokenPooling | None:
+        """How the vectors of the last layer become one; None where the modules behind the transformer do more."""
+        return pooling_name(self._behind_transformer(self.tower))
 
     @property
     def max_positions(self) -> int | None:
@@ -108,6 +117,7 @@ class TextEncoder(Encoder):
             "pooling": [getattr(module, "pooling_mode", None) for module in self.tower],
             "max_tokens": self.tokenizer.max_tokens,
             "prompts": dict(self.prompts),
+            **({} if self._read_token is None else {"read": self._read_token, "template": self.tokenizer([""]).ids.tolist()}),
             "vocabulary": sorted(vocabulary.items(), key=lambda item: item[1]),
         }
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -205,8 +215,18 @@ class TextEncoder(Encoder):
         batch_size: int = 256,
         precision: str = "auto",
         progress: bool = False,
+        normalise: bool = True,
     ) -> Tensor:
         """Embed texts in evaluation mode; see :class:`likewise.encoders.Embedder`.
+
+        Args:
+            inputs: As there, and so are role, batch_size, precision and progress.
+            role: As there.
+            batch_size: As there.
+            precision: As there.
+            progress: As there.
+            normalise: Whether a trailing ``Normalize`` is applied; without it these are the features that
+                ``forward`` returns in training.
 
         Raises:
             TypeError: ``inputs`` is one string, not a sequence of them, or holds something that is not a string.
@@ -231,7 +251,7 @@ class TextEncoder(Encoder):
                 output = torch.empty(len(texts), self.dim)
                 for index in _with_progress(order.split(batch_size) if texts else (), progress):
                     part = self._run(tower, tokens.select(index).to(device))
-                    output[index] = (F.normalize(part, dim=-1) if self.normalises else part).cpu()
+                    output[index] = (F.normalize(part, dim=-1) if self.normalises and normalise else part).cpu()
         finally:
             self.train(was_training)
         return output
@@ -258,6 +278,27 @@ class TextEncoder(Encoder):
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
         return TextEncoder(tower.to(self.tower.device), self._name, like=self)
 
+    def pooled(self, pooling: TokenPooling) -> TextEncoder:
+        """Return the tower with another pooling right behind its transformer; it shares the weights.
+
+        Args:
+            pooling: cls, mean, last, weighted or prompt.
+
+        Raises:
+            InputError: The encoder has no transformer, or for "prompt" no mask token.
+            ValueError: The pooling is not among these.
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        if pooling not in get_args(TokenPooling):
+            raise ValueError(f"pooled: pooling is {pooling!r}; it is one of {', '.join(get_args(TokenPooling))}.")
+        transformer = copy.copy(self.tower[0])  # its tokenizer may be exchanged, its weights are these
+        modules = [transformer, *apply_pooling(transformer, pooling), *([Normalize()] if self.normalises else [])]
+        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts))
+        tower.train(self.training)
+        return TextEncoder(tower.to(self.tower.device), self._name, like=self)
+
     def save(self, folder: Path) -> None:
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,8 +318,14 @@ class TextEncoder(Encoder):
 
     def _run(self, tower: SentenceTransformer, tokens: Tokens, *, packed: bool | None = None) -> Tensor:
         """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
-        features = self._read(tower, tokens, packed=self.packs if packed is None else packed)
-        for module in list(tower)[1 : len(tower) - int(self.normalises)]:
+        packed = self.packs if packed is None else packed
+        features = self._read(tower, tokens, packed=packed)
+        modules = self._behind_transformer(tower)
+        if packed and self._read_token is not None:
+            # Weights of words and their mean know only padded rows; without padding it is a choice of tokens.
+            features["sentence_embedding"] = features["token_embeddings"][0, tokens.ids == self._read_token]
+            modules = modules[2:]
+        for module in modules:
             features = module(features)
         pooled: Tensor = features["sentence_embedding"]
         return pooled.float()
@@ -301,6 +348,10 @@ class TextEncoder(Encoder):
             # Sums over tokens lose digits in bf16.
             features["token_embeddings"] = features["token_embeddings"].float()
         return features
+
+    def _behind_transformer(self, tower: SentenceTransformer) -> list[nn.Module]:
+        """Return the modules between the first one and a trailing ``Normalize``."""
+        return list(tower)[1 : len(tower) - int(self.normalises)]
 
     def _packing_offset(self) -> int | None:
         """Find out whether this transformer can run texts end to end; returns the position of a first token, or None.

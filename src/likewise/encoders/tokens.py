@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from likewise.errors import InputError
+
 # Loader workers are forked after the tokenizer was used; its own threads do not survive that.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -116,14 +118,20 @@ class TextTokenizer:
         tokenizer: A Hugging Face tokenizer.
         max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
         prompts: Text put in front of every input of a role ("query", "document").
+        once: Id that every text has exactly once, because its vector is read there; None: nothing is asked for.
     """
 
     tokenizer: Any
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
+    once: int | None = None
 
     def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
-        """Tokenise ``B`` texts; ``role`` chooses the prompt."""
+        """Tokenise ``B`` texts; ``role`` chooses the prompt.
+
+        Raises:
+            InputError: A text has the token that every text has once more than once, or not at all.
+        """
         prompt = self.prompts.get(role, "") if role else ""
         rows: list[list[int]] = (
             self.tokenizer(
@@ -132,7 +140,20 @@ class TextTokenizer:
             if texts
             else []
         )
+        if self.once is not None:
+            self._check_once(rows, texts)
         return Tokens.from_lists(rows, self._prompt_tokens(prompt))
+
+    def _check_once(self, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
+        for row, text in zip(rows, texts, strict=True):
+            if (times := row.count(self.once)) != 1:
+                token = self.tokenizer.convert_ids_to_tokens(self.once)
+                shown = text if len(text) <= 60 else f"{text[:57]}..."
+                what = f"holds the token {token} itself" if times else f"is left without the token {token}"
+                raise InputError(
+                    f"the text {shown!r} {what}, at which its vector is read; every text has it once, from the "
+                    "prompt. Take it out of the text, raise --max-tokens, or use another pooling."
+                )
 
     @property
     def special_tokens_around(self) -> tuple[int, int]:

@@ -1,6 +1,14 @@
 """What stands between a tower and a loss."""
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
+from likewise.heads.pooler import BackbonePooler
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
 
-__all__ = ["NORM_FLOOR", "MaskedLanguageHead", "MaskedLanguageModel", "TanhProjection", "unit_vectors"]
+__all__ = [
+    "NORM_FLOOR",
+    "BackbonePooler",
+    "MaskedLanguageHead",
+    "MaskedLanguageModel",
+    "TanhProjection",
+    "unit_vectors",
+]

@@ -30,6 +30,10 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "defsent-plus": MethodEntry(
+        "likewise.methods.text.defsent_plus:DefSentPlus",
+        "Sentence embeddings from a dictionary: each definition finds its entry; and a reverse dictionary",
+    ),
 }
 """Every method by name."""
 
