@@ -53,7 +53,7 @@ class Lookup(Product):
         ranked = zip(rows[0].tolist(), probabilities.tolist(), scores[0].tolist(), strict=True)
         return ProductResult(
             rows=[
-                {"rank": rank, "entry": entries.entries[row], "probability": round(p, 4), "score": round(score, 3)}
+                {"rank": rank, "entry": entries.entries[row], "probability": round(min(p, 1.0), 4), "score": round(score, 3)}
                 for rank, (row, p, score) in enumerate(ranked, 1)
             ]
         )
