@@ -14,7 +14,8 @@ from likewise.data import Stages, Table
 from likewise.data.columns import Column
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.encoders.embedder import Role
-from likewise.training.step import Contrast, StepOutput
+from likewise.sampling import Grouping
+from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import Batch, Views
 
 __all__ = ["Contrast", "Method", "Paper", "StepOutput", "TextMethod"]
@@ -152,6 +153,29 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
+
+    def grouping(self) -> Grouping | None:
+        """Return the column whose value all rows of a batch share, and how groups follow each other; None: any rows.
+
+        ``batch.group`` is that value.
+        """
+        return None
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Return factors on the learning rate by name of a part, ``{"head": 10.0}``; 1 for all other weights."""
+        return {}
+
+    def objectives(self) -> tuple[str, ...]:
+        """Name what is minimised; with more than one, each has its own optimiser state over the weights it uses.
+
+        A step is taken by the optimiser of the batch's objective, and leaves the moments of the others alone. Weights
+        that a batch does not use are not touched. All learning rates follow the course of the run.
+        """
+        return (SINGLE_OBJECTIVE,)
+
+    def objective_of(self, batch: Batch) -> str:
+        """Return which of the objectives a batch belongs to, the same on every process."""
+        return self.objectives()[0]
 
     def forward(self, batch: Batch) -> StepOutput:
         """Compute one step; ``forward`` so that data-parallel wrappers see it."""
