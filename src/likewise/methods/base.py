@@ -10,15 +10,14 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
-from likewise.data import Stages, Table
-from likewise.data.columns import Column
+from likewise.data import Column, Stages, Table, Text
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.encoders.embedder import Role
 from likewise.sampling import Grouping
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import Batch, Views
 
-__all__ = ["Contrast", "Method", "Paper", "StepOutput", "TextMethod"]
+__all__ = ["Contrast", "Method", "Paper", "SentenceMethod", "StepOutput", "TextMethod"]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -203,3 +202,24 @@ class TextMethod(Method[ConfigT]):
     def embedder(self) -> TextEncoder:
         """Keep the tower alone, with unit vectors."""
         return self.encoder.served()
+
+
+class SentenceMethod(TextMethod[ConfigT]):
+    """A method on bare sentences, one a row, trained as the official code of SimCSE trains.
+
+    Most papers on sentence embeddings without labels build on that code and keep its settings. A subclass says what its
+    paper does otherwise: ``training_defaults = {**SentenceMethod.training_defaults, "lr": 1e-5}``.
+    """
+
+    columns = (Column("text", Text, help="a sentence"),)
+    training_defaults = {
+        "batch_size": 64,
+        "lr": 3e-5,
+        "weight_decay": 0.0,
+        "warmup": 0.0,
+        "schedule": "linear",
+        "clip_norm": 1.0,
+        "eval_every": 125,
+    }
+    encoder_defaults = {"max_tokens": 32}
+    validation = "similarity"
