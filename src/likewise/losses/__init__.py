@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from likewise.losses.info_nce import InfoNCE, info_nce
+from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
+from likewise.losses.other_texts import other_texts
 from likewise.losses.reduction import RowLosses
 
-__all__ = ["InfoNCE", "RowLosses", "info_nce"]
+__all__ = [
+    "InfoNCE",
+    "LayerWeighting",
+    "Nested2D",
+    "NestedDraw",
+    "NestedVariant",
+    "RowLosses",
+    "info_nce",
+    "nested_widths",
+    "other_texts",
+]
