@@ -359,8 +359,8 @@ class Nested2D(nn.Module):
             if several.ndim != 3 or several.shape[1] != len(draw.layers) or several.shape[2] < max(self.dims):
                 raise ValueError(
                     f"Nested2D: {name} is {list(several.shape)}; [B, {len(draw.layers)}, D] is accepted, features "
-                    f"at the depths {draw.layers}, with D at least {max(self.dims)}. Ask the encoder with return_layers, "
-                    "and give widths that it has."
+                    f"at the depths {draw.layers}, with D at least {max(self.dims)}. Ask the encoder with "
+                    "return_layers, and give widths that it has."
                 )
 
 
