@@ -79,7 +79,7 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
         about: What is known of it.
         kept: What the method's products need beside it, as :meth:`likewise.methods.base.Method.kept` returns it.
     """
-    from likewise.training.checkpoint import write_state
+    from likewise.state import write_state
 
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".model-writing"
@@ -118,18 +118,21 @@ def save_kept(folder: Path, kept: Mapping[str, Any]) -> None:
     Raises:
         RunError: It cannot be written; what was kept stays.
     """
-    from likewise.training.checkpoint import write_state
+    from likewise.state import plain_disk_errors, write_state
 
     temporary = folder / ".kept-writing"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        write_state(temporary, dict(kept), KEPT)
+        with plain_disk_errors():
+            write_state(temporary, dict(kept), KEPT)
         shutil.rmtree(folder / KEPT, ignore_errors=True)
         (temporary / KEPT).rename(folder / KEPT)
         temporary.rmdir()
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise RunError(f"{folder / KEPT} cannot be written ({error.strerror or error}); make room and repeat.") from error
+        raise RunError(
+            f"{folder / KEPT} cannot be written ({error.strerror or error}); make room and repeat."
+        ) from error
 
 
 def load(model: str | Path) -> TextEncoder:
@@ -177,7 +180,7 @@ def load_model(model: str | Path) -> Model:
         >>> load_model("all-MiniLM-L6-v2").kept
         {}
     """
-    from likewise.training.checkpoint import read_state
+    from likewise.state import read_state
 
     embedder, folder = load(model), Path(model)
     kept = read_state(folder, KEPT) if (folder / KEPT).is_dir() else {}

@@ -7,9 +7,10 @@ from likewise.evaluation import TASKS, get_task
 from likewise.run_config import RunConfig
 
 SHARED = {
-    "data": "data columns bad_rows streaming eval_data eval_task",
+    "data": "data columns bad_rows encoding streaming eval_data eval_task",
     "encoder": (
-        "encoder pooling max_tokens encoder_layers dropout query_prompt document_prompt trust_remote_code"
+        "encoder pooling max_tokens encoder_layers dropout prompt query_prompt document_prompt soft_prompt freeze "
+        "trust_remote_code"
     ),
     "training": (
         "steps epochs batch_size micro_batch lr weight_decay schedule warmup clip_norm precision seed workers "
@@ -17,6 +18,9 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "defsent-plus": (
+        "table entry_pooling rounds ica_round ica_scale ica_max_iterations max_definitions pooler served_pooling"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"

@@ -27,7 +27,17 @@ import pyarrow as pa
 from likewise.data.blocks import BadRow, Block
 from likewise.errors import InputError, unknown
 
-__all__ = ["COMPRESSIONS", "FORMATS", "UTF_8", "checked_encoding", "line_blocks", "opened_text", "read_file", "read_rows", "read_tables"]
+__all__ = [
+    "COMPRESSIONS",
+    "FORMATS",
+    "UTF_8",
+    "checked_encoding",
+    "line_blocks",
+    "opened_text",
+    "read_file",
+    "read_rows",
+    "read_tables",
+]
 
 BLOCK_CHARACTERS = 1 << 18
 """Size of a block of lines: it fits in the processor's cache, and a block's fixed cost is nothing beside it."""

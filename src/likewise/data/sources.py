@@ -81,7 +81,9 @@ def file_source(source: str | Path, encoding: str = UTF_8) -> Source:
     """
     files = find_files(source)
     if encoding != UTF_8 and any(one.format == ".parquet" for one in files):
-        raise InputError(f"{files[0].name} is a Parquet file, which says itself how text is written; leave {encoding} out.")
+        raise InputError(
+            f"{files[0].name} is a Parquet file, which says itself how text is written; leave {encoding} out."
+        )
 
     def read(i: int) -> Iterator[Block]:
         return read_file(files[i].path, files[i].name, files[i].format, files[i].compression, encoding)

@@ -1,9 +1,10 @@
 """Towers by modality, and the one place that loads foreign weights."""
 
 from likewise.encoders.base import Encoder
+from likewise.encoders.domains import Domain
 from likewise.encoders.embedder import Embedder, Role
-from likewise.encoders.precision import has_fast_bf16, resolve_precision
 from likewise.encoders.pooling import TokenPooling
+from likewise.encoders.precision import has_fast_bf16, resolve_precision
 from likewise.encoders.pretrained import (
     TextEncoderConfig,
     load_text_encoder,
@@ -14,6 +15,7 @@ from likewise.encoders.text import TextEncoder
 from likewise.encoders.tokens import TextTokenizer, Tokens
 
 __all__ = [
+    "Domain",
     "Embedder",
     "Encoder",
     "Role",

@@ -6,11 +6,14 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
+from likewise.encoders.depth import layers_of, without_upper_layers
+from likewise.encoders.domains import read_domains
 from likewise.encoders.pooling import Pooling, apply_pooling
+from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
 from likewise.errors import InputError, unknown
@@ -54,10 +57,17 @@ class TextEncoderConfig:
     """Keep only this many of the transformer's first layers, >= 1; all where not given."""
     dropout: float | None = None
     """Probability with which the encoder drops a number while it trains, in [0, 1); its own where not given."""
+    prompt: str | None = None
+    """Text in front of every text, an instruction for example; the encoder's own where not given."""
     query_prompt: str | None = None
-    """Text in front of every query (and of every text that has no role), for encoders trained with instructions."""
+    """Text in front of every query, instead of --prompt; for methods and tasks that tell queries from documents."""
     document_prompt: str | None = None
-    """Text in front of every document."""
+    """Text in front of every document, instead of --prompt."""
+    soft_prompt: int = 0
+    """Learned tokens in front of every text (before its prompt), >= 0; they begin as words drawn from the
+    vocabulary."""
+    freeze: bool = False
+    """Leave the encoder's own weights as they are; only the soft prompt and what the method adds are trained."""
     trust_remote_code: bool = False
     """Run Python code that comes with the encoder, from a hub or a folder. Only for sources you trust."""
 
@@ -83,14 +93,17 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
         _set_max_tokens(tower, config.max_tokens)
     if config.encoder_layers is not None:
         _keep_layers(tower, config.encoder_layers)
-    if config.pooling is not None:
-        _set_pooling(tower, config.pooling)
     if config.dropout is not None:
         _set_dropout(tower, config.dropout)
-    for role, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
-        if prompt is not None:
-            tower.prompts[role] = prompt
-    return TextEncoder(tower.eval(), config.encoder)
+    set_prompts(tower, config.prompt, query=config.query_prompt, document=config.document_prompt)
+    if config.soft_prompt or config.freeze:
+        add_soft_prompt(tower, config.soft_prompt, freeze=config.freeze)
+    if config.pooling is not None:
+        _set_pooling(tower, config.pooling)  # last: it knows every token of the vocabulary, and how long a text may be
+    domains, needs_domain, first_token = read_domains(Path(source))
+    return TextEncoder(
+        tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
+    )
 
 
 def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:
@@ -226,25 +239,11 @@ def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:
     tower.max_seq_length = max_tokens
 
 
-def _layers(tower: SentenceTransformer) -> tuple[nn.Module, str, nn.ModuleList]:
-    """Find the list of transformer layers: the module list as long as the configuration says."""
-    model = getattr(tower[0], "auto_model", None)
-    count: int | None = getattr(getattr(model, "config", None), "num_hidden_layers", None)
-    if isinstance(model, nn.Module) and count is not None:
-        for path, module in model.named_modules():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
-                parent, _, attribute = path.rpartition(".")
-                return model.get_submodule(parent), attribute, module
-    raise InputError("this encoder has no list of transformer layers; encoder_layers cannot be used with it.")
-
-
 def _keep_layers(tower: SentenceTransformer, count: int) -> None:
-    parent, attribute, layers = _layers(tower)
+    _, layers = layers_of(tower[0])
     if not 1 <= count <= len(layers):
         raise InputError(f"encoder_layers is {count}; this encoder has {len(layers)} layers, keep 1 to {len(layers)}.")
-    setattr(parent, attribute, layers[:count])
-    transformer: Any = tower[0]
-    transformer.auto_model.config.num_hidden_layers = count
+    tower[0] = without_upper_layers(tower[0], count)
 
 
 def _set_dropout(tower: SentenceTransformer, probability: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from likewise.encoders.prompts import ANY_TEXT
 from likewise.errors import InputError
 
 # Loader workers are forked after the tokenizer was used; its own threads do not survive that.
@@ -117,22 +118,24 @@ class TextTokenizer:
     Args:
         tokenizer: A Hugging Face tokenizer.
         max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
-        prompts: Text put in front of every input of a role ("query", "document").
+        prompts: Text put in front of every input of a role ("query", "document"), and of texts without one ("default").
+        first_token: Id that takes the place of the first special token of every text; None: the usual one stays.
         once: Id that every text has exactly once, because its vector is read there; None: nothing is asked for.
     """
 
     tokenizer: Any
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
+    first_token: int | None = None
     once: int | None = None
 
     def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
-        """Tokenise ``B`` texts; ``role`` chooses the prompt.
+        """Tokenise ``B`` texts; ``role`` chooses the prompt, that of texts without one where not given.
 
         Raises:
             InputError: A text has the token that every text has once more than once, or not at all.
         """
-        prompt = self.prompts.get(role, "") if role else ""
+        prompt = self.prompts.get(role or ANY_TEXT, "")
         rows: list[list[int]] = (
             self.tokenizer(
                 [prompt + text for text in texts], truncation=True, max_length=self.max_tokens, padding=False
@@ -142,6 +145,8 @@ class TextTokenizer:
         )
         if self.once is not None:
             self._check_once(rows, texts)
+        if self.first_token is not None:
+            rows = [[self.first_token, *row[1:]] for row in rows]
         return Tokens.from_lists(rows, self._prompt_tokens(prompt))
 
     def _check_once(self, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:

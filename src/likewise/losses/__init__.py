@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from likewise.losses.info_nce import InfoNCE, info_nce
+from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
+from likewise.losses.other_texts import other_texts
 from likewise.losses.reduction import RowLosses
+from likewise.losses.similarity_mask import SimilarityMask
 from likewise.losses.table import table_cross_entropy
 
-__all__ = ["InfoNCE", "RowLosses", "info_nce", "table_cross_entropy"]
+__all__ = [
+    "InfoNCE",
+    "LayerWeighting",
+    "Nested2D",
+    "NestedDraw",
+    "NestedVariant",
+    "RowLosses",
+    "SimilarityMask",
+    "info_nce",
+    "nested_widths",
+    "other_texts",
+    "table_cross_entropy",
+]

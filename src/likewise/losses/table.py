@@ -54,7 +54,8 @@ def table_cross_entropy(
     Source: Liu et al. 2024 (DefSent+), arXiv 2405.16153, section 3; the output layer of a masked language model.
 
     Example:
-        >>> table_cross_entropy(torch.tensor([[0.5, -0.5]]), torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([0]))
+        >>> table = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> table_cross_entropy(torch.tensor([[0.5, -0.5]]), table, torch.tensor([0]))
         RowLosses(values=tensor([0.6803]), counted=tensor([True]))
     """
     if bias is not None:

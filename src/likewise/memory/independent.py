@@ -27,7 +27,7 @@ stands what rounding in float32 leaves of a direction in which nothing varies.""
 class IndependentComponents:
     """The affine map ``(x - shift) @ matrix`` that makes the vectors it was fitted to isotropic.
 
-    Columns are standardised, whitened and turned to be as independent as possible (FastICA), and multiplied by a number.
+    Columns are standardised, whitened, turned to be as independent as possible (FastICA), and multiplied by a number.
     What comes out has mean 0 and the covariance ``scale^2 I``. A direction in which the vectors do not vary at all
     becomes a column of zeros: the last layer norm of a transformer leaves one such direction always, and dividing by
     its spread would make a column of nothing but rounding.

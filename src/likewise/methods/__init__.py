@@ -34,6 +34,10 @@ METHODS = {
         "likewise.methods.text.defsent_plus:DefSentPlus",
         "Sentence embeddings from a dictionary: each definition finds its entry; and a reverse dictionary",
     ),
+    "2dmse": MethodEntry(
+        "likewise.methods.text.mse2d:MSE2D",
+        "Embeddings for any speed and size: usable at every number of layers and of dimensions",
+    ),
 }
 """Every method by name."""
 

@@ -85,8 +85,8 @@ class EntryTable:
         kept = self.model.kept
         if not kept["maker"]:
             raise InputError(
-                "this model's table is made of words and not of definitions, so that entries cannot be added; train with "
-                "--table definitions for one that can."
+                "this model's table is made of words and not of definitions, so that entries cannot be added; train "
+                "with --table definitions for one that can."
             )
         known = set(self.entries)
         new = {entry: found for entry, found in dictionary.definitions.items() if entry not in known}

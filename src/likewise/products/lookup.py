@@ -40,7 +40,9 @@ class Lookup(Product):
             Rows of rank, entry, probability (softmax over all entries) and score.
         """
         if not self.text.strip():
-            raise InputError('the description is empty; write what you look for, as in lookup "a small house for a dog".')
+            raise InputError(
+                'the description is empty; write what you look for, as in lookup "a small house for a dog".'
+            )
         if self.k < 1:
             raise InputError(f"k is {self.k}; it is how many entries are shown, at least 1.")
         entries = EntryTable.of(model)
@@ -53,7 +55,12 @@ class Lookup(Product):
         ranked = zip(rows[0].tolist(), probabilities.tolist(), scores[0].tolist(), strict=True)
         return ProductResult(
             rows=[
-                {"rank": rank, "entry": entries.entries[row], "probability": round(min(p, 1.0), 4), "score": round(score, 3)}
+                {
+                    "rank": rank,
+                    "entry": entries.entries[row],
+                    "probability": round(min(p, 1.0), 4),
+                    "score": round(score, 3),
+                }
                 for rank, (row, p, score) in enumerate(ranked, 1)
             ]
         )
