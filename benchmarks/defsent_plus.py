@@ -46,10 +46,10 @@ from likewise.products.entries import EntryTable
 if TYPE_CHECKING:
     from likewise.studies import StudyResult
 
-SYNSETS = 700
+SYNSETS = 6000
 TOKENS = (4, 25)
 """Fewest and most tokens of a definition, without the special ones."""
-STEPS = 3
+STEPS = 100
 ICA_ITERATIONS = 200
 """The table is exactly isotropic after any number of them; what more of them buy is independence."""
 SHARED = {**BASE, "batch_size": 64, "lr": 1e-4, "pooler": "identity", "checkpoint_every": 10_000}

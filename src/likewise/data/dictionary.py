@@ -108,7 +108,7 @@ class Dictionary:
         """
         if len(self.definitions) < 2:
             raise InputError(
-                f"there {_are(len(self.definitions))} {_number(len(self.definitions), 'entry', 'entries')} to train on; "
+                f"only {_number(len(self.definitions), 'entry', 'entries')} to train on; "
                 "a definition is told from those of other entries, so at least 2 are needed, better a few thousand."
             )
 
