@@ -39,6 +39,7 @@ from likewise.data import DICTIONARY_COLUMNS, Dictionary, open_table
 from likewise.data.wordnet import reverse_dictionary
 from likewise.encoders import TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.evaluation.ranked import parse_metrics, ranking_figures
+from likewise.geometry import mean_cosine
 from likewise.memory import mean_embeddings
 from likewise.products.check_lookup import reverse_dictionary_figures
 from likewise.products.entries import EntryTable
@@ -164,7 +165,7 @@ def _looked_at(made: StudyResult, trained: Dictionary, held_out: Dictionary) -> 
             asked = reverse_dictionary_figures(entries, held_out, metrics=METRICS, bootstrap=0)
             each.append(
                 {
-                    "mean_cosine_of_table": _mean_cosine(entries.table.vectors),
+                    "mean_cosine_of_table": mean_cosine(entries.table.vectors),
                     **{f"{name} as trained": value for name, value in asked["metrics"].items()},
                     **_by_cosine(model.embedder, trained, held_out),
                 }
@@ -190,11 +191,5 @@ def _by_cosine(encoder: TextEncoder, trained: Dictionary, held_out: Dictionary) 
         bootstrap=0,
         seed=0,
     )
-    own = {"mean_cosine_of_own_table": _mean_cosine(table)}
+    own = {"mean_cosine_of_own_table": mean_cosine(table)}
     return {**own, **{f"{name} by cosine": value for name, value in figures["metrics"].items()}}
-
-
-def _mean_cosine(vectors: torch.Tensor) -> float:
-    """The mean cosine of two different vectors."""
-    unit = normalize(vectors.double(), dim=1)
-    return float((unit.sum(0).square().sum() - len(unit)) / (len(unit) * (len(unit) - 1)))

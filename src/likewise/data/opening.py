@@ -176,18 +176,18 @@ def _check_all_or_none(table: Table | StreamedTable, column: Column) -> None:
 def _find(source: Rows, *, streaming: bool, encoding: str) -> Source:
     if isinstance(source, str) and source.startswith(DICTIONARY):
         return dictionary_source(source, encoding)
-    named = isinstance(source, str) and source.startswith(("hf:", "demo:"))
-    if isinstance(source, str | Path) and not named:
+    if isinstance(source, str | Path) and not str(source).startswith(("hf:", "demo:")):
         return file_source(source, encoding)
     if encoding != UTF_8:
-        what = f"'{source}'" if named else "a list of rows"
+        what = f"'{source}'" if isinstance(source, str) else "a list of rows"
         raise InputError(f"encoding is {encoding}, but {what} is no file of text; leave the encoding out.")
-    if isinstance(source, str) and source.startswith("hf:"):
-        return hub_source(source, streaming=streaming)
-    if isinstance(source, str):
+    if isinstance(source, str | Path):
+        name = str(source)
+        if name.startswith("hf:"):
+            return hub_source(name, streaming=streaming)
         from likewise.data.demo import demo_source
 
-        return demo_source(source)
+        return demo_source(name)
     if hasattr(source, "with_format") and hasattr(source, "info"):
         return dataset_source(source)
     return rows_source(source)

@@ -203,12 +203,12 @@ class ReverseDictionary:
                 for word in synset.words:
                     yield {"query": synset.definition, "positive": word, **_about(synset)}
         elif part == "dictionary":
-            definitions: dict[str, dict[str, None]] = defaultdict(dict)
+            meant: dict[str, dict[str, None]] = defaultdict(dict)
             for synset in self.train:
                 for word in synset.words:
-                    definitions[self.words[word_key(word)]][synset.definition] = None
-            for word, found in definitions.items():
-                yield {"entry": word, "definition": list(found)}
+                    meant[self.words[word_key(word)]][synset.definition] = None
+            for word, glosses in meant.items():
+                yield {"entry": word, "definition": list(glosses)}
         elif part == "words":
             for key, word in self.words.items():
                 meanings = [self.synsets[i] for i in self._of_word[key]]

@@ -75,7 +75,7 @@ class PrototypeTable(nn.Module):
         return f"prototypes={len(self)}, dim={self.dim}, version={self.version}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PrototypeTable:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own has no types
         self.vectors = fn(self.vectors)
         return self
 
