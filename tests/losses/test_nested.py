@@ -59,7 +59,10 @@ def test_the_divergence_of_the_specification():
     assert (raw * 0.3, raw * 0.09) == pytest.approx((0.20502057, 0.06150617), abs=1e-8)
 
 
-@pytest.mark.parametrize(("variant", "expected"), [("paper", 0.06150617), ("improved", 0.20502057 * math.log(3)), ("sbert", 0.20502057)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [("paper", 0.06150617), ("improved", 0.20502057 * math.log(3)), ("sbert", 0.20502057)],
+)
 def test_each_variant_scales_the_divergence_as_its_code_does(variant, expected):
     nested = Nested2D(InfoNCE(), (2,), (1, 2), variant, kl_temperature=0.3)
     features = torch.stack([STUDENT, TEACHER], 1)
@@ -248,8 +251,8 @@ def test_parity_with_the_authors_code(variant, layer, expected):
 
 @pytest.mark.parametrize(("kl_weight", "expected"), [(0.0, 47.93039839528425), (1.0, 50.29680319218527)])
 def test_parity_with_espresso(kl_weight, expected):
-    # SeanLee97/AnglE at commit 5155458, AngleESETrainer.compute_loss on the same hidden states, width 8; without the
-    # compression, and with svd_lowrank replaced by the whole decomposition with signs as here (it leaves them to chance).
+    # SeanLee97/AnglE at commit 5155458, AngleESETrainer.compute_loss on the same hidden states, width 8: without the
+    # compression, and with svd_lowrank replaced by the whole decomposition with signs as here (chance, there).
     nested = Nested2D(InfoNCE(1 / 20), (8,), range(5), "ese", kl_weight=kl_weight)
     draw = nested.draw()
     texts = hidden_states()[:, list(draw.layers)]
