@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
-from likewise.encoders.depth import layers_of, watched_layers, without_upper_layers
+from likewise.encoders.depth import layers_of, watched_layers, with_layers
 from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
@@ -436,7 +436,7 @@ class TextEncoder(Encoder):
                     f"layers is {layers}; the model '{self._name}' has {self.num_layers}, use 1 to {self.num_layers}."
                 )
             self._refuse_mixed_layers()
-            modules[0] = without_upper_layers(modules[0], layers)
+            modules[0] = with_layers(modules[0], layers)
             part["layers"] = layers
         if dims is not None:
             if not 1 <= dims <= self.dim:
@@ -467,14 +467,13 @@ class TextEncoder(Encoder):
             pooling: cls, mean, last, weighted or prompt.
 
         Raises:
-            InputError: The encoder has no transformer, or for "prompt" no mask token.
-            ValueError: The pooling is not among these.
+            InputError: The pooling is not among these, or the encoder has no transformer, or for "prompt" no mask token.
         """
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         if pooling not in get_args(TokenPooling):
-            raise ValueError(f"pooled: pooling is {pooling!r}; it is one of {', '.join(get_args(TokenPooling))}.")
+            raise unknown("pooling of the last layer", pooling, get_args(TokenPooling))
         transformer = copy.copy(self.tower[0])  # its tokenizer may be exchanged, its weights are these
         modules = [transformer, *apply_pooling(transformer, pooling), *([Normalize()] if self.normalises else [])]
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
