@@ -23,9 +23,7 @@ def mean_and_gradient(counts):
     loss = table_cross_entropy(scale * query[own], table, target[own]).mean()
     loss.backward()
     number = distributed.world_size()
-    return tuple(
-        (distributed.sum_over_processes(one) / number).item() for one in (loss.detach(), scale.grad.squeeze())
-    )
+    return tuple((distributed.sum_over_processes(one) / number).item() for one in (loss.detach(), scale.grad.squeeze()))
 
 
 @pytest.mark.parametrize("num_processes", [2, 3])

@@ -107,7 +107,7 @@ PART = (
         Annotated[
             Literal["cls", "mean", "last", "weighted", "prompt"] | None,
             typer.Option(
-                help="How the vectors of tokens become one, instead of the model's own way; prompt reads the mask token "
+                help="How the vectors of tokens become one, instead of the model's own way; prompt: the mask token "
                 'of: This sentence : "TEXT" means [MASK] .'
             ),
         ],

@@ -467,7 +467,7 @@ class TextEncoder(Encoder):
             pooling: cls, mean, last, weighted or prompt.
 
         Raises:
-            InputError: The pooling is not among these, or the encoder has no transformer, or for "prompt" no mask token.
+            InputError: The pooling is not among these, or the encoder has no transformer (for "prompt": no mask token).
         """
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Normalize

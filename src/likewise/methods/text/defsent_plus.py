@@ -161,6 +161,8 @@ class DefSentPlus(TextMethod[Config]):
                 f"served_pooling is {config.served_pooling}, but '{encoder.name}' does more than pool the last layer, "
                 "and has to be used as it is; leave served_pooling out, or choose --pooling cls or mean."
             )
+        if config.served_pooling == "prompt":
+            encoder.pooled("prompt")  # says so now where it cannot be
         self.words = _frozen_words(encoder) if config.table == "word" else None
         self.pooler: BackbonePooler | None = None
         if self.words is None:
