@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from likewise.cli.methods import shown_default
 from likewise.evaluation import TASKS, get_task
 from likewise.run_config import RunConfig
 
@@ -46,7 +47,8 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     for group in (*SHARED.values(), OWN[method]):
         for name in group.split():
             assert f"--{name.replace('_', '-')}" in words
-    assert "[default: 0.05]" in " ".join(words)
+    shown = [shown_default(setting.default) for setting in RunConfig.options(method)["settings"]]
+    assert all(one == "-" or f"[default: {one}]" in " ".join(words) for one in shown)
     assert max(map(len, out.splitlines())) <= max(width, 80)
     headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Options:", "Data:", "Encoder:", "Method:", "Training:"]

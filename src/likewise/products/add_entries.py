@@ -24,6 +24,8 @@ class AddEntries(Product):
 
     file: str = ""
     """The new entries: a file with the columns entry and definition, or dictionary:FILE."""
+    columns: tuple[str, ...] = ()
+    """OURS=THEIRS pair: which column of the file is which of ours, as entry=term."""
     encoding: str = "utf-8"
     """How the characters of the file are written: utf-8, utf-16, latin-1 ..."""
 
@@ -36,7 +38,7 @@ class AddEntries(Product):
 
         if model.folder is None:
             raise InputError("entries are added to a folder, and the model is a name; save it to a folder first.")
-        dictionary = open_dictionary(self.file, encoding=self.encoding)
+        dictionary = open_dictionary(self.file, columns=self.columns, encoding=self.encoding)
         before = EntryTable.of(model)
         after = before.with_more(dictionary)
         added = len(after.entries) - len(before.entries)

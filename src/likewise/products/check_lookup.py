@@ -27,6 +27,8 @@ class CheckLookup(Product):
     file: str = ""
     """Held-out definitions of entries that the model has: a file with the columns entry and definition, or
     dictionary:FILE."""
+    columns: tuple[str, ...] = ()
+    """OURS=THEIRS pair: which column of the file is which of ours, as entry=term."""
     encoding: str = "utf-8"
     """How the characters of the file are written: utf-8, utf-16, latin-1 ..."""
     metrics: tuple[str, ...] = ("mrr@100", "hit@1", "hit@10", "hit@100")
@@ -42,7 +44,7 @@ class CheckLookup(Product):
         entries = EntryTable.of(model)
         found = reverse_dictionary_figures(
             entries,
-            open_dictionary(self.file, encoding=self.encoding),
+            open_dictionary(self.file, columns=self.columns, encoding=self.encoding),
             metrics=self.metrics,
             bootstrap=self.bootstrap,
             seed=self.seed,

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from likewise.data import DICTIONARY_COLUMNS, Dictionary, open_table
+from likewise.data.readers import UTF_8
+from likewise.data.renaming import parse_renaming
 from likewise.errors import InputError
 from likewise.heads import BackbonePooler, MaskedLanguageHead
 from likewise.memory import IndependentComponents, PrototypeTable, mean_embeddings
@@ -114,11 +116,12 @@ class EntryTable:
         return self.model.embedder if pooling is None else self.model.embedder.pooled(pooling)
 
 
-def open_dictionary(source: str, *, encoding: str) -> Dictionary:
+def open_dictionary(source: str, *, columns: Sequence[str] = (), encoding: str = UTF_8) -> Dictionary:
     """Open entries and definitions for a product.
 
     Args:
         source: What ``--data`` takes; its columns are ``entry`` and ``definition``.
+        columns: ``OURS=THEIRS`` pairs, where the source calls them otherwise.
         encoding: How the characters of a file are written.
 
     Raises:
@@ -126,7 +129,8 @@ def open_dictionary(source: str, *, encoding: str) -> Dictionary:
     """
     if not source:
         raise InputError("no entries given; name a file with the columns entry and definition, or dictionary:FILE.")
-    return Dictionary.of(open_table(source, columns=DICTIONARY_COLUMNS, encoding=encoding))
+    rename = parse_renaming(columns)
+    return Dictionary.of(open_table(source, columns=DICTIONARY_COLUMNS, rename=rename, encoding=encoding))
 
 
 def _word_head(model: Model) -> MaskedLanguageHead:

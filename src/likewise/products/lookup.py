@@ -30,6 +30,8 @@ class Lookup(Product):
     add: str = ""
     """Further entries that are looked among, for this once: a file with the columns entry and definition, or
     dictionary:FILE."""
+    columns: tuple[str, ...] = ()
+    """OURS=THEIRS pair: which column of the file in --add is which of ours, as entry=term."""
     encoding: str = "utf-8"
     """How the characters of the file in --add are written: utf-8, utf-16, latin-1 ..."""
 
@@ -47,7 +49,7 @@ class Lookup(Product):
             raise InputError(f"k is {self.k}; it is how many entries are shown, at least 1.")
         entries = EntryTable.of(model)
         if self.add:
-            entries = entries.with_more(open_dictionary(self.add, encoding=self.encoding))
+            entries = entries.with_more(open_dictionary(self.add, columns=self.columns, encoding=self.encoding))
         query = entries.queries([self.text])
         scores, rows = entries.table.nearest(query, self.k)
         total = pairwise.logsumexp(query, entries.table.vectors, precision="fp32")
