@@ -18,6 +18,9 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "2dmse": (
+        "objective variant temperature dims layers layer_weight kl_weight kl_temperature layer_weighting detach_teacher"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
@@ -69,7 +72,7 @@ def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
 
 
 SPLIT = "train test_share split_seed"
-OF_EVALUATE = "model task data columns bad_rows bootstrap seed batch_size precision json"
+OF_EVALUATE = "model task data columns bad_rows bootstrap seed batch_size precision layers dims json"
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),
     "similarity": ("", ""),

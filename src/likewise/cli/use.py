@@ -98,7 +98,8 @@ def _command(product: type[Product]) -> Callable[..., None]:
 def _show(result: ProductResult) -> None:
     if result.rows:
         columns = list(result.rows[0])
-        show_rows(columns, [[row[name] for name in columns] for row in result.rows])
+        whole = [name for name in columns if all(isinstance(row[name], int | float) for row in result.rows)]
+        show_rows(columns, [[row[name] for name in columns] for row in result.rows], whole=whole)
     if result.figures:
         show_mapping({name.replace("_", " "): value for name, value in result.figures.items()})
     for file in result.files:

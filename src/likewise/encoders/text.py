@@ -210,7 +210,7 @@ class TextEncoder(Encoder):
         Raises:
             InputError: A depth that the encoder does not have, or an encoder without output layer by layer.
         """
-        if return_layers is not None:
+        if return_layers is not None and set(return_layers) != {self.num_layers}:
             self._refuse_mixed_layers()
         if not len(inputs):
             # A process without rows still takes part: its weights get a gradient, of zero.
@@ -331,7 +331,7 @@ class TextEncoder(Encoder):
         tower = SentenceTransformer(modules=list(self.tower), **self._prompting).to(self.tower.device)
         set_prompts(tower, prompt)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part={**self.part, "prompt": prompt},
@@ -377,7 +377,7 @@ class TextEncoder(Encoder):
             modules.insert(len(modules) - int(self.normalises), moved)
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part={**self.part, "domain": name},
@@ -431,7 +431,7 @@ class TextEncoder(Encoder):
             part["dims"] = dims
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part=part,
