@@ -70,6 +70,7 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
+        self.training = tower.training
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
         self.domains: Mapping[str, Domain] = dict(domains or {})
