@@ -224,7 +224,10 @@ class TextEncoder(Encoder):
         was_training = self.training
         self.eval()
         try:
-            tower = copy.deepcopy(self.tower).to(torch.bfloat16) if low else self.tower
+            tower = self.tower
+            if low:
+                tower = copy.deepcopy(self.tower)
+                tower[0].to(torch.bfloat16)  # pooling, and what follows it, is small and stays in float32
             with torch.inference_mode():
                 tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
@@ -246,15 +249,27 @@ class TextEncoder(Encoder):
         Returns:
             A tower that shares all weights with this one.
         """
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Dense, Normalize
-
         modules = list(self.tower)[: len(self.tower) - int(self.normalises)]
-        if projector is not None:
-            width, out = projector.in_features, projector.out_features
-            dense = Dense(width, out, bias=projector.bias is not None, activation_function=activation)
-            dense.linear = projector
-            modules.append(dense)
+        return self._normalised(modules if projector is None else [*modules, _dense(projector, activation)])
+
+    def mapped(self, linear: nn.Linear) -> TextEncoder:
+        """Return the tower with a linear map behind all that it does now, and unit vectors after the map.
+
+        Unlike a projector of :meth:`served` the map also follows a normalisation, so it is one of what :meth:`encode`
+        gives: a map that was fitted on embeddings (:class:`likewise.heads.Whitening`) becomes part of the model.
+
+        Args:
+            linear: From ``D`` numbers to any; shared, not copied.
+
+        Returns:
+            A tower that shares all weights with this one.
+        """
+        return self._normalised([*self.tower, _dense(linear, None)])
+
+    def _normalised(self, modules: Sequence[nn.Module]) -> TextEncoder:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
         return TextEncoder(tower.to(self.tower.device), self._name, like=self)
 
@@ -340,6 +355,15 @@ class TextEncoder(Encoder):
             config._attn_implementation = PACKED_ATTENTION if found is not None else plain
             self.tower.train(was_training)
         return found
+
+
+def _dense(linear: nn.Linear, activation: nn.Module | None) -> nn.Module:
+    """Return a layer of sentence-transformers that holds these weights."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    layer = Dense(linear.in_features, linear.out_features, bias=linear.bias is not None, activation_function=activation)
+    layer.linear = linear
+    return layer
 
 
 def _checked_texts(inputs: Sequence[str]) -> list[str]:
