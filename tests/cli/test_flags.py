@@ -23,6 +23,7 @@ OWN = {
     ),
     "pairs": "temperature learn_temperature symmetric",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
+    "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
 }
 
 

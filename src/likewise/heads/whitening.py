@@ -134,9 +134,10 @@ class ShuffledGroupWhitening(nn.Module):
             grouped = wide[:, place].unflatten(1, (self.groups, -1)).transpose(0, 1)  # [G, B, m]
             number = len(features) if self.statistics == "process" else sum(distributed.row_counts(len(features)))
             self._check_rows(number)
-            centred = grouped - self._sum(grouped.sum(dim=1, keepdim=True)) / number
-            of_weights = centred.detach() if self.detach else centred
-            covariance = self._sum(of_weights.mT @ of_weights) / number  # [G, m, m]
+            divisor = max(number, 1)  # a process may have no row
+            centred = grouped - self._sum(grouped.sum(dim=1, keepdim=True)) / divisor
+            seen = centred.detach() if self.detach else centred
+            covariance = self._sum(seen.mT @ seen) / divisor  # [G, m, m]
             white = centred @ whitening_matrix(covariance, engine=self.engine, eps=self.eps)
             back: Tensor = white.transpose(0, 1).flatten(1)[:, torch.argsort(place)]
         return back
