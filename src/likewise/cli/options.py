@@ -66,10 +66,15 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
 def flag_of(setting: Setting) -> str:
     """Return the option of a setting; one of several values is called after one of them, as each is given by itself.
 
-    ``metrics`` is ``--metric``, as in ``--metric ndcg@10 --metric hit@10``.
+    ``metrics`` is ``--metric``, as in ``--metric ndcg@10 --metric hit@10``; ``columns`` is ``--columns``, which takes
+    several pairs at once wherever it stands.
     """
-    name = setting.name.removesuffix("s") if get_origin(setting.annotation) is tuple else setting.name
+    name = setting.name.removesuffix("s") if _one_at_a_time(setting) else setting.name
     return f"--{name.replace('_', '-')}"
+
+
+def _one_at_a_time(setting: Setting) -> bool:
+    return get_origin(setting.annotation) is tuple and setting.name != "columns"
 
 
 def setting_option(setting: Setting, panel: str, *, in_singular: bool = True) -> inspect.Parameter:
@@ -80,7 +85,7 @@ def setting_option(setting: Setting, panel: str, *, in_singular: bool = True) ->
         panel: Group of options that it is listed in.
         in_singular: Whether a setting of several values is called after one of them (:func:`flag_of`).
     """
-    several = get_origin(setting.annotation) is tuple
+    several = _one_at_a_time(setting)
     shown = shown_default(setting.default)
     text = f"{setting.help} Repeat for more." if several and in_singular else setting.help
     text = text if shown == "-" else f"{text} [default: {shown}]"

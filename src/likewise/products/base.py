@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from likewise.errors import InputError, unknown
+from likewise.errors import unknown
 
 if TYPE_CHECKING:
     from likewise.artefact import Model
 
 __all__ = ["EVERY_MODEL", "Product", "ProductResult", "get_product", "load_product", "products_of", "use"]
 
-EVERY_MODEL: Mapping[str, str] = {}
+EVERY_MODEL: Mapping[str, str] = {"whiten": "likewise.products.whiten:Whiten"}
 """Where the products are that every text model has, by name; a method adds its own in ``Method.products``."""
 
 
@@ -87,11 +87,6 @@ def get_product(model: str | Path, name: str) -> type[Product]:
         InputError: The model has no such product; the nearest is offered.
     """
     found = products_of(model)
-    if not found:
-        raise InputError(
-            f"{model} has no products; give the folder of a model that was trained by a method that has some "
-            "(likewise methods NAME lists them)."
-        )
     if name not in found:
         raise unknown(f"product of {model}", name, found)
     return load_product(found[name])

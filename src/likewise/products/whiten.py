@@ -1,0 +1,109 @@
+"""Whiten a model: the cheapest change of a space, by a linear layer that is fitted on texts and needs no training."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from likewise.errors import InputError
+from likewise.heads.whitening import Engine
+from likewise.products.base import Product, ProductResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from likewise.artefact import Model
+
+__all__ = ["Whiten"]
+
+_FEW = 10
+"""Texts for each number of an embedding below which the statistics are poor."""
+
+
+@dataclass(frozen=True)
+class Whiten(Product):
+    """Settings of ``whiten``."""
+
+    summary: ClassVar[str] = "Write the model anew with a last layer that whitens its embeddings, fitted on your texts"
+
+    data: str = ""
+    """The texts, like those that will be embedded: a file of lines, or one with the column text; more of them than an
+    embedding has numbers, and better ten times as many."""
+    out: str = ""
+    """Folder of the new model; new or empty."""
+    columns: tuple[str, ...] = ()
+    """text=THEIRS: which column of the file holds the texts."""
+    engine: Engine = "zca"
+    """zca moves the embeddings least; cholesky gives the same cosines but for the order of the numbers in eps."""
+    eps: float = 1e-5
+    """Added to the variance of each number, as a share of the mean variance, >= 0."""
+    batch_size: int = 256
+    """Texts that are encoded at a time, >= 1."""
+
+    def run(self, model: Model) -> ProductResult:
+        """Embed the texts, fit the layer, write the model; tell the space of the texts before and after.
+
+        Raises:
+            InputError: No data or folder is given, the folder is not empty, or there are too few texts.
+        """
+        from torch.nn.functional import normalize
+
+        from likewise.data import Column, Text, open_table
+        from likewise.data.renaming import parse_renaming
+        from likewise.heads import Whitening
+
+        out = self._checked_out()
+        table = open_table(self.data, columns=(Column("text", Text),), rename=parse_renaming(self.columns))
+        texts = [row["text"] for row in table.stream()]
+        dim = model.embedder.dim
+        if len(texts) <= dim:
+            raise InputError(
+                f"{self.data} has {len(texts)} texts and the embeddings {dim} numbers; whitening needs more texts than "
+                f"numbers, and better {_FEW * dim:,}. Give more texts."
+            )
+        vectors = model.embedder.encode(texts, batch_size=self.batch_size, precision="fp32", progress=True)
+        whitening = Whitening(dim, engine=self.engine, eps=self.eps).fit(vectors)
+        after = normalize(whitening.transform(vectors), dim=1)
+        before, now = _space(vectors), _space(after)
+        rows = [{"figure": name, "before": before[name], "after": now[name]} for name in before]
+        temporary = out.with_name(f".{out.name}.writing")
+        shutil.rmtree(temporary, ignore_errors=True)
+        model.embedder.mapped(whitening.as_linear()).save(temporary)
+        (temporary / "README.md").write_text(self._card(model, len(texts)), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+        return ProductResult({"texts": len(texts), "numbers": dim}, rows, [out])
+
+    def _checked_out(self) -> Path:
+        for name, value in (("data", self.data), ("out", self.out)):
+            if not value:
+                raise InputError(f"no --{name} given; whiten needs texts (--data) and a folder for the model (--out).")
+        out = Path(self.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} exists and is no empty folder; give another --out.")
+        return out
+
+    def _card(self, model: Model, texts: int) -> str:
+        return f"""---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: [likewise, whitening]
+---
+
+# {model.embedder.name}, whitened
+
+`{model.embedder.name}` with a linear layer and a normalisation behind it, after which the embeddings of {texts:,} texts
+of `{Path(self.data).name}` have mean 0 and the identity as covariance (engine {self.engine}, eps {self.eps:g}).
+Made by `likewise use MODEL whiten`. `likewise.load` and `SentenceTransformer` open this folder.
+"""
+
+
+def _space(vectors: Tensor) -> dict[str, float]:
+    from likewise.geometry import channel_correlation, summary
+
+    space = summary(vectors)
+    kept = {name: space[name] for name in ("mean_cosine", "uniformity", "effective_rank")}
+    return {**kept, "channel_correlation": channel_correlation(vectors)}
