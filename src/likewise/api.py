@@ -18,8 +18,9 @@ from likewise.errors import InputError
 from likewise.methods import get_method
 from likewise.methods.base import Method
 from likewise.run_config import FREE_ON_RESUME, RunConfig
+from likewise.state import plain_disk_errors
 from likewise.training import TrainingResult, fit
-from likewise.training.checkpoint import Checkpoints, plain_disk_errors
+from likewise.training.checkpoint import Checkpoints
 from likewise.training.folder import RESOLVED, hold_run_folder, read_settings, refuse_changes, write_settings
 from likewise.training.processes import start_processes
 
@@ -231,6 +232,11 @@ def build_method(config: RunConfig) -> Method[Any]:
     """
     torch.manual_seed(config.training.seed)
     method: Method[Any] = get_method(config.method).build(config.settings, config.encoder)
+    if not any(parameter.requires_grad for parameter in method.parameters()):
+        raise InputError(
+            f"there is nothing to train: the encoder is frozen, and {config.method} adds nothing to it. Leave --freeze "
+            "out, or give --soft-prompt 8."
+        )
     return method
 
 

@@ -4,12 +4,15 @@ import pytest
 import typer
 
 from likewise.evaluation import TASKS, get_task
+from likewise.products import EVERY_MODEL, load_product
 from likewise.run_config import RunConfig
+from likewise.settings import settings_of
 
 SHARED = {
     "data": "data columns bad_rows streaming eval_data eval_task",
     "encoder": (
-        "encoder pooling max_tokens encoder_layers dropout query_prompt document_prompt trust_remote_code"
+        "encoder pooling max_tokens encoder_layers dropout prompt query_prompt document_prompt soft_prompt freeze "
+        "trust_remote_code"
     ),
     "training": (
         "steps epochs batch_size micro_batch lr weight_decay schedule warmup clip_norm precision seed workers "
@@ -25,6 +28,16 @@ OWN = {
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
     "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
 }
+
+
+PRODUCTS = {"whiten": "data out columns engine eps batch_size"}
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_the_options_of_a_product_of_every_model_are_those_that_were_promised(product):
+    settings = settings_of(load_product(EVERY_MODEL[product]))
+    assert [setting.name for setting in settings] == PRODUCTS[product].split()
+    assert PRODUCTS.keys() == EVERY_MODEL.keys()
 
 
 @pytest.mark.parametrize("method", sorted(OWN))
