@@ -30,7 +30,7 @@ OWN = {
 }
 
 
-PRODUCTS = {"whiten": "data out columns engine eps batch_size"}
+PRODUCTS = {"whiten": "data out columns eps batch_size"}
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

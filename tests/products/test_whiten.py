@@ -97,7 +97,6 @@ def test_every_model_can_be_whitened_and_help_says_how(capfd):
         ({"out": "FULL"}, "exists and is no empty folder; give another --out"),
         ({"columns": ("text=lines",)}, "lines"),
         ({"eps": -1.0}, "the eps of the whitening is -1"),
-        ({"engine": "pca"}, "engine is 'pca'"),
         (
             {"data": "FEW"},
             "few.txt has 3 texts and the embeddings 384 numbers; whitening needs more texts than numbers",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from likewise.errors import InputError
-from likewise.heads.whitening import Engine
 from likewise.products.base import Product, ProductResult
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ class Whiten(Product):
     """Folder of the new model; new or empty."""
     columns: tuple[str, ...] = ()
     """text=THEIRS: which column of the file holds the texts."""
-    engine: Engine = "zca"
-    """zca moves the embeddings least; cholesky gives the same cosines but for the order of the numbers in eps."""
     eps: float = 1e-5
     """Added to the variance of each number, as a share of the mean variance, >= 0."""
     batch_size: int = 256
@@ -64,7 +61,7 @@ class Whiten(Product):
                 f"numbers, and better {_FEW * dim:,}. Give more texts."
             )
         vectors = model.embedder.encode(texts, batch_size=self.batch_size, precision="fp32", progress=True)
-        whitening = Whitening(dim, engine=self.engine, eps=self.eps).fit(vectors)
+        whitening = Whitening(dim, eps=self.eps).fit(vectors)
         after = normalize(whitening.transform(vectors), dim=1)
         before, now = _space(vectors), _space(after)
         rows = [{"figure": name, "before": before[name], "after": now[name]} for name in before]
@@ -96,7 +93,7 @@ tags: [likewise, whitening]
 # {model.embedder.name}, whitened
 
 `{model.embedder.name}` with a linear layer and a normalisation behind it, after which the embeddings of {texts:,} texts
-of `{Path(self.data).name}` have mean 0 and the identity as covariance (engine {self.engine}, eps {self.eps:g}).
+of `{Path(self.data).name}` have mean 0 and the identity as covariance (ZCA, eps {self.eps:g}).
 Made by `likewise use MODEL whiten`. `likewise.load` and `SentenceTransformer` open this folder.
 """
 
