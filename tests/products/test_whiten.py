@@ -72,7 +72,7 @@ def test_the_embeddings_of_the_texts_are_white_and_others_open_the_model(model, 
     assert_close(white, torch.nn.functional.normalize(expected, dim=1).float(), rtol=1e-3, atol=1e-4)
     theirs = torch.from_numpy(SentenceTransformer(str(out), device="cpu").encode(TEXTS[:9]))
     assert_close(theirs, white[:9], rtol=1e-3, atol=1e-4)
-    assert f"{len(TEXTS)} texts\nof `texts.jsonl`" in (out / "README.md").read_text()
+    assert f"{len(TEXTS)} texts of `texts.jsonl`" in (out / "README.md").read_text()
     assert likewise.load(model).encode(TEXTS[:3]).shape == (3, 384)  # the first is as it was
 
 
@@ -92,9 +92,10 @@ def test_every_model_can_be_whitened_and_help_says_how(capfd):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"data": ""}, "no --data given; whiten needs texts"),
-        ({"out": ""}, "no --out given"),
-        ({"out": "FULL"}, "exists and is no empty folder; give another --out"),
+        ({"data": ""}, "no data given; say which texts"),
+        ({"out": ""}, "no folder given"),
+        ({"out": "FULL"}, "exists and is not empty; give another --out"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"columns": ("text=lines",)}, "lines"),
         ({"eps": -1.0}, "the eps of the whitening is -1"),
         (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult
+from likewise.products.base import Product, ProductResult, new_folder, save_changed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,51 +50,32 @@ class Whiten(Product):
         from likewise.data.renaming import parse_renaming
         from likewise.heads import Whitening
 
-        out = self._checked_out()
+        if not self.data:
+            raise InputError("no data given; say which texts the layer is fitted on with --data.")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size is {self.batch_size}; it must be at least 1.")
+        out = new_folder(self.out)
+        dim = model.embedder.dim
+        whitening = Whitening(dim, eps=self.eps)
         table = open_table(self.data, columns=(Column("text", Text),), rename=parse_renaming(self.columns))
         texts = [row["text"] for row in table.stream()]
-        dim = model.embedder.dim
         if len(texts) <= dim:
             raise InputError(
                 f"{self.data} has {len(texts)} texts and the embeddings {dim} numbers; whitening needs more texts than "
                 f"numbers, and better {_FEW * dim:,}. Give more texts."
             )
         vectors = model.embedder.encode(texts, batch_size=self.batch_size, precision="fp32", progress=True)
-        whitening = Whitening(dim, eps=self.eps).fit(vectors)
-        after = normalize(whitening.transform(vectors), dim=1)
+        after = normalize(whitening.fit(vectors).transform(vectors), dim=1)
         before, now = _space(vectors), _space(after)
         rows = [{"figure": name, "before": before[name], "after": now[name]} for name in before]
-        temporary = out.with_name(f".{out.name}.writing")
-        shutil.rmtree(temporary, ignore_errors=True)
-        model.embedder.mapped(whitening.as_linear()).save(temporary)
-        (temporary / "README.md").write_text(self._card(model, len(texts)), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
+        save_changed(model, model.embedder.mapped(whitening.as_linear()), out)
+        with (out / "README.md").open("a", encoding="utf-8") as card:
+            card.write(
+                f"\n## Whitened\n\nBehind `{model.embedder.name}` follow a linear layer and a normalisation. After the "
+                f"layer the embeddings of {len(texts):,} texts of `{Path(self.data).name}` have mean 0 and the identity as "
+                f"covariance (ZCA, eps {self.eps:g}). Made by `likewise use MODEL whiten`.\n"
+            )
         return ProductResult({"texts": len(texts), "numbers": dim}, rows, [out])
-
-    def _checked_out(self) -> Path:
-        for name, value in (("data", self.data), ("out", self.out)):
-            if not value:
-                raise InputError(f"no --{name} given; whiten needs texts (--data) and a folder for the model (--out).")
-        out = Path(self.out)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} exists and is no empty folder; give another --out.")
-        return out
-
-    def _card(self, model: Model, texts: int) -> str:
-        return f"""---
-library_name: sentence-transformers
-pipeline_tag: sentence-similarity
-tags: [likewise, whitening]
----
-
-# {model.embedder.name}, whitened
-
-`{model.embedder.name}` with a linear layer and a normalisation behind it, after which the embeddings of {texts:,} texts
-of `{Path(self.data).name}` have mean 0 and the identity as covariance (ZCA, eps {self.eps:g}).
-Made by `likewise use MODEL whiten`. `likewise.load` and `SentenceTransformer` open this folder.
-"""
 
 
 def _space(vectors: Tensor) -> dict[str, float]:
