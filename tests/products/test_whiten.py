@@ -8,8 +8,10 @@ from sentence_transformers import SentenceTransformer
 from torch.testing import assert_close
 
 import likewise
+from likewise.artefact import Model, read_about
 from likewise.encoders import TextEncoderConfig, load_text_encoder
 from likewise.errors import InputError
+from likewise.products.base import save_changed
 
 WORDS = ["a dog", "the cat", "some house", "my river", "her train", "old bread", "one phone", "that garden"]
 TEXTS = [
@@ -115,3 +117,13 @@ def test_what_cannot_be_done_is_refused(model, texts, tmp_path, settings, says):
     with pytest.raises(InputError, match=says):
         likewise.use(model, "whiten", **{"data": str(texts), "out": str(tmp_path / "out"), "columns": columns, **given})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kept", [{}, {"table": torch.eye(2)}])
+def test_what_is_known_of_the_training_is_saved_with_it_where_nothing_else_belongs_to_the_model(tmp_path, model, kept):
+    about = {"method": "simcse", "paper": "a paper", "settings": {}, "data": {"name": "x"}, "training": {"steps": 3}}
+    changed = load_text_encoder(model)
+    save_changed(Model(changed, about, kept, model), changed, tmp_path / "new")
+    found = read_about(tmp_path / "new")
+    assert found is None if kept else found["method"] == "simcse"
+    assert likewise.load(tmp_path / "new").fingerprint == changed.fingerprint
