@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERY_MODEL", "Product", "ProductResult", "get_product", "load_product", "products_of", "use"]
 
-EVERY_MODEL: Mapping[str, str] = {}
+EVERY_MODEL: Mapping[str, str] = {"bias": "likewise.products.bias:Bias"}
 """Where the products are that every text model has, by name; a method adds its own in ``Method.products``."""
 
 

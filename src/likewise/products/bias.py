@@ -52,6 +52,7 @@ class Bias(Product):
         return ProductResult(figures=self._measured(model) if self.data else {}, rows=rows)
 
     def _measured(self, model: Model) -> dict[str, Any]:
+        import numpy as np
         import torch
 
         from likewise.data import open_table
@@ -66,8 +67,8 @@ class Bias(Product):
         vectors = torch.nn.functional.normalize(model.embedder.encode([*first, *second], precision="fp32"), dim=1)
         cosine = torch.linalg.vecdot(*vectors.chunk(2)).double()
         words = SurfaceTexts([*first, *second])
-        places = torch.arange(2 * len(first)).chunk(2)
-        surface = torch.from_numpy(words.similarity(*(one.numpy() for one in places), self.measure))
+        places = np.arange(len(first))
+        surface = torch.from_numpy(words.similarity(places, places + len(first), self.measure))
         apart = torch.from_numpy(words.lengths).double().chunk(2)
         return {
             "pairs": len(table),

@@ -1,7 +1,8 @@
-"""What shares a batch: order, duplicates kept apart, hard negatives, drawn pairs; and the loader that makes batches."""
+"""What shares a batch: order, groups, duplicates kept apart, hard negatives, drawn pairs; and the loader of batches."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.duplicates import RowKeys, duplicate_keys, text_key
+from likewise.sampling.groups import Grouping, GroupPlan, groups_of
 from likewise.sampling.hard_negatives import mine
 from likewise.sampling.inverse_propensity import (
     Drawn,
@@ -20,6 +21,8 @@ __all__ = [
     "BatchPlan",
     "Drawn",
     "IPWPairSampler",
+    "GroupPlan",
+    "Grouping",
     "Plan",
     "PlannedBatch",
     "RowKeys",
@@ -30,6 +33,7 @@ __all__ = [
     "duplicate_keys",
     "find_candidates",
     "inverse_propensity",
+    "groups_of",
     "mine",
     "plan_batches",
     "quantile_thresholds",

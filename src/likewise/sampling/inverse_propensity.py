@@ -401,7 +401,8 @@ def _nearest(units: torch.Tensor, k: int, *, exact: bool) -> NDArray[np.int64]:
 
 
 def _others(row: Side, column: Side) -> torch.Tensor:
-    return row.index != column.index
+    other: torch.Tensor = row.index != column.index
+    return other
 
 
 def _random(number: int, k: int, seed: int) -> NDArray[np.int64]:
