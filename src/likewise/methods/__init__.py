@@ -34,6 +34,10 @@ METHODS = {
         "likewise.methods.text.debcse:DebCSE",
         "Sentence embeddings from a corpus that holds paraphrases: pairs drawn against the bias of shared words",
     ),
+    "2dmse": MethodEntry(
+        "likewise.methods.text.mse2d:MSE2D",
+        "Embeddings for any speed and size: usable at every number of layers and of dimensions",
+    ),
 }
 """Every method by name."""
 
