@@ -22,11 +22,8 @@ NAMES = {
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
-<<<<<<< HEAD
     "debcse": "pairs drawn by inverse propensity against SimCSE's copies: quality, and the bias of shared words",
-=======
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
->>>>>>> main
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

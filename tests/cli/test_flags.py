@@ -18,6 +18,11 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "debcse": (
+        "temperature head hard_negatives mask copies weighting positive_threshold negative_threshold "
+        "positive_temperature negative_temperature epsilon max_weight surface_measure nearest_candidates "
+        "random_candidates surface_candidates exact_up_to scorer refresh"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"

@@ -322,7 +322,7 @@ class TextEncoder(Encoder):
             domains=self.domains,
             needs_domain=self.needs_domain,
             first_token=self.first_token,
-        )
+        ).train(self.training)  # modules are shared, so their mode is too
 
     def prompted(self, prompt: str) -> TextEncoder:
         """Return the encoder with another prompt in front of every text, whatever its role; it shares all weights."""

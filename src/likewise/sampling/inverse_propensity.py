@@ -375,7 +375,8 @@ def _unit(vectors: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"find_candidates: vector {int(wrong[0])} is zero or not finite; a direction is needed. Look at its text."
         )
-    return vectors / norm[:, None]
+    units: torch.Tensor = vectors / norm[:, None]
+    return units
 
 
 def _nearest(units: torch.Tensor, k: int, *, exact: bool) -> NDArray[np.int64]:
