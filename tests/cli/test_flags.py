@@ -23,6 +23,11 @@ OWN = {
     "2dmse": (
         "objective variant temperature dims layers layer_weight kl_weight kl_temperature layer_weighting detach_teacher"
     ),
+    "debcse": (
+        "temperature head hard_negatives mask copies weighting positive_threshold negative_threshold "
+        "positive_temperature negative_temperature epsilon max_weight surface_measure nearest_candidates "
+        "random_candidates surface_candidates exact_up_to scorer refresh"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"

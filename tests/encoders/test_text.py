@@ -407,3 +407,10 @@ def test_without_dropout_training_and_evaluation_agree(sentences):
     tower = load_text_encoder(TextEncoderConfig(encoder_layers=1, dropout=0.0))
     tokens = tower.tokenizer(sentences)
     assert torch.equal(tower.train()(tokens), tower.eval()(tokens))
+
+
+def test_a_tower_that_is_served_stays_in_the_mode_it_was_in(tiny_tower, sentences):
+    for mode in (False, True):
+        tiny_tower.train(mode)
+        tiny_tower.served().encode(sentences)
+        assert {module.training for module in tiny_tower.modules()} == {mode}

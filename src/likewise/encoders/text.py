@@ -332,7 +332,8 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting).to(self.tower.device)
-        return TextEncoder(tower, self._name, like=self, first_token=self.first_token, **domains)
+        made = TextEncoder(tower, self._name, like=self, first_token=self.first_token, **domains)
+        return made.train(self.training)  # modules are shared, so their mode is too
 
     def prompted(self, prompt: str) -> TextEncoder:
         """Return the encoder with another prompt in front of every text, whatever its role; it shares all weights."""

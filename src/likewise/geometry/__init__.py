@@ -1,6 +1,6 @@
 """What a space is like: how it is spread, what lies near what, and what is wrong. Pure functions of vectors."""
 
-from likewise.geometry.bias import frequency_bias, length_bias
+from likewise.geometry.bias import correlation_within, frequency_bias, length_bias, partial_correlation
 from likewise.geometry.description import Geometry, describe
 from likewise.geometry.figures import FIGURES
 from likewise.geometry.findings import Finding
@@ -26,6 +26,7 @@ __all__ = [
     "alignment",
     "centroid_gap",
     "channel_correlation",
+    "correlation_within",
     "cross_uniformity",
     "describe",
     "duplicates",
@@ -40,6 +41,7 @@ __all__ = [
     "length_bias",
     "mean_cosine",
     "one_line",
+    "partial_correlation",
     "penalty_entropy",
     "positive_cosine",
     "separability",

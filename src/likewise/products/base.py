@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 EVERY_MODEL: Mapping[str, str] = {
+    "bias": "likewise.products.bias:Bias",
     "sizes": "likewise.products.sizes:Sizes",
     "truncate": "likewise.products.truncate:Truncate",
     "whiten": "likewise.products.whiten:Whiten",
