@@ -3,12 +3,15 @@
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
 from likewise.heads.pooler import BackbonePooler
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
+from likewise.heads.whitening import ShuffledGroupWhitening, Whitening
 
 __all__ = [
     "NORM_FLOOR",
     "BackbonePooler",
     "MaskedLanguageHead",
     "MaskedLanguageModel",
+    "ShuffledGroupWhitening",
     "TanhProjection",
+    "Whitening",
     "unit_vectors",
 ]
