@@ -19,7 +19,7 @@ class BackbonePooler(nn.Module):
         activation: "tanh" (BERT) or "gelu" (RoBERTa).
 
     State: the dense layer. Fresh, ``W`` is the identity and ``b`` 0, so that a small vector goes through unchanged.
-    Source: Devlin et al. 2019 (BERT), arXiv 1810.04805; Liu et al. 2024 (DefSent+), arXiv 2405.16153, which gives
+    Source: Devlin et al. 2019 (BERT), arXiv 1810.04805; Liu 2024 (DefSent+), arXiv 2405.16153, which gives
         RoBERTa, published without a pooler, the dense layer of its masked-language head.
 
     Example:

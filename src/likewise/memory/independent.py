@@ -37,7 +37,7 @@ class IndependentComponents:
         matrix: ``[D, D]``; the last columns may be zeros.
         iterations: How many it took to find it; 0 where that is not known.
 
-    Source: Hyvärinen and Oja 2000, "Independent Component Analysis: Algorithms and Applications"; Liu et al. 2024
+    Source: Hyvärinen and Oja 2000, "Independent Component Analysis: Algorithms and Applications"; Liu 2024
         (DefSent+), arXiv 2405.16153, for tables of entries.
     """
 

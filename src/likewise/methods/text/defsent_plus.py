@@ -1,8 +1,8 @@
 """DefSent+: a definition is trained to say which entry of a dictionary it defines, however many entries there are.
 
-Paper: Liu, Iwai, Shimizu, Kobayashi 2024, "Improving sentence embeddings by projecting definition sentences into a
-quasi-isotropic or isotropic vector space of unlimited dictionary entries", arXiv 2405.16153. The baseline in it is
-DefSent: Tsukagoshi, Sasano, Takeda 2021, "DefSent: Sentence Embeddings using Definition Sentences", ACL 2021, arXiv
+Paper: Xiaodong Liu 2024, "DefSent+: Improving sentence embeddings of language models by projecting definition sentences
+into a quasi-isotropic or isotropic vector space of unlimited dictionary entries", arXiv 2405.16153. The baseline in it
+is DefSent: Tsukagoshi, Sasano, Takeda 2021, "DefSent: Sentence Embeddings using Definition Sentences", ACL 2021, arXiv
 2105.04339 (``table="word"``).
 
 What is new there: DefSent predicts the headword through the output layer of a masked language model, so an entry is one
@@ -28,26 +28,24 @@ Deviations:
     ============================  ==========================================  =====================================
     here                          paper / official code                       why
     ============================  ==========================================  =====================================
-    the encoder's own pooling     chosen for each published model: first      poolings that an encoder was not
-    (``--pooling``), in training  token or mean in training, either in the    trained with make it worse
-    and in the table              table (``entry_pooling``)
-    used with the same pooling    the mask token in a prompt is recommended   the same; ``served_pooling`` chooses
-    an encoder saved by           backbones have a pooler that was trained    where another pooling was trained, the
-    sentence-transformers gets a                                              pooler in the file is a leftover
-    pooler of its own, identity
-    directions without variation  divided by their spread, which is rounding  after a layer norm there is always one
-    are zeros after ICA
-    definitions equal within an   kept                                        one text once
+    the encoder's own pooling in  chosen for each published model (first      an encoder that was trained with
+    training and in the table     token or mean; ``entry_pooling``)           another pooling gets worse
+    used with that pooling        the mask token in a prompt is recommended   the same (``served_pooling``)
+    g fresh (the identity) where  BERT's pooler, or the dense layer of        where another pooling was trained, the
+    an encoder was saved by       RoBERTa's masked-language head; as here     pooler in the file is a leftover
+    sentence-transformers         for plain checkpoints
+    after ICA, a direction        as many components as numbers: it is        after a layer norm there always is one,
+    without variation is zeros    divided by its spread                       whose spread is nothing but rounding
+    equal definitions of an       each counts                                 one text once
     entry are one
-    texts cut at 150 tokens       padded to 150, never cut                    the same for texts that fit
-    order of rows and dropout     not seeded                                  -
-    from the seed
+    cut at 150 tokens             padded to 150, never cut                    the same for texts that fit
+    the template of a prompt is   put into the text; a mask token cut off,    one vector a text; differs only where a
+    put around a text's tokens,   or a second one, gives a wrong number of    text ends in a mark that the encoder
+    which are cut to make room    vectors                                     joins to a quotation mark
     AdamW with eps 1e-8           1e-6                                        one optimiser for all methods
-    the pooler's gradient counts  the pooler is part of the model: so too     the same
-    in clipping
-    table in float32              float32                                     the same
+    seeded                        not seeded                                  -
     ============================  ==========================================  =====================================
-The specification names no learning rate for BERT-base; the published runs use 1e-6 (SynCSE-partial RoBERTa-base) and
+No learning rate is published for BERT-base; the other runs use 1e-6 (SynCSE-partial RoBERTa-base) and
 2e-5, then 5e-6 (RoBERTa-large). The default here is 2e-5.
 """
 
@@ -130,8 +128,8 @@ class DefSentPlus(TextMethod[Config]):
     """Sentence embeddings from a dictionary, and a reverse dictionary with them; see the module."""
 
     paper = Paper(
-        "Improving sentence embeddings by projecting definition sentences into a quasi-isotropic or isotropic vector "
-        "space of unlimited dictionary entries",
+        "DefSent+: Improving sentence embeddings of language models by projecting definition sentences into a "
+        "quasi-isotropic or isotropic vector space of unlimited dictionary entries",
         venue="2024",
         arxiv="2405.16153",
     )
