@@ -51,7 +51,7 @@ def table_cross_entropy(
 
     Cost: O((B + E) D) memory: the ``B x E`` logits exist one tile at a time. Two products of B x E x D with a constant
         table, three with one that is trained.
-    Source: Liu 2024 (DefSent+), arXiv 2405.16153, section 3; the output layer of a masked language model.
+    Source: Liu 2024 (DefSent+), arXiv 2405.16153; the output layer of a masked language model.
 
     Example:
         >>> table = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])

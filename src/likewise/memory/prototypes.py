@@ -34,7 +34,7 @@ class PrototypeTable(nn.Module):
 
     State: ``digest`` ``[16]``, of version and vectors. A state of another table is refused when it is loaded.
     Cost: O(E D) memory.
-    Source: Liu 2024 (DefSent+), arXiv 2405.16153, section 3.
+    Source: Liu 2024 (DefSent+), arXiv 2405.16153.
 
     Example:
         >>> table = PrototypeTable(torch.eye(3), version="by hand")
