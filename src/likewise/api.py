@@ -103,13 +103,17 @@ def train_run(
 
 
 def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
+    kind = get_method(config.method)
     if resume:
         saved = read_settings(out / RESOLVED)
-        refuse_changes(saved, {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}, FREE_ON_RESUME)
+        wanted = {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}
+        # What was completed from the data is compared when they are open.
+        unsaid = {name for name in kind.from_data if not getattr(config.settings, name)}
+        refuse_changes(saved, wanted, FREE_ON_RESUME | unsaid)
         if (out / artefact.ABOUT).exists():
             return artefact.load(out)
-    kind = get_method(config.method)
     table = open_training_data(config, rows, rejected=out / "rejected.jsonl")
+    config = config.completed(table)
     tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
     if resume:
         refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)

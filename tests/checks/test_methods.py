@@ -33,6 +33,7 @@ pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
 
 def build(name: str, **settings) -> tuple[Method, RunConfig]:
     config = RunConfig.resolve(name, {"data": "rows", **small(name), **settings})
+    config = config.completed(likewise.open_table(rows(name), columns=get_method(name).columns_for(config.settings)))
     torch.manual_seed(config.training.seed)
     return get_method(name).build(config.settings, config.encoder), config
 

@@ -48,7 +48,7 @@ def shaken(tower: TextEncoder) -> TextEncoder:
 def test_experts_that_have_not_learned_compute_what_the_dense_tower_does(router, packed, modulated):
     tower = small().eval()
     expected = tower(begun(tower))
-    add_experts(tower.tower, ExpertsPlan(FIRST, (0, 1), router, top_k=1 if "topk" not in router else 2,
+    add_experts(tower.tower, ExpertsPlan(3, (0, 1), router, FIRST, top_k=1 if "topk" not in router else 2,
                                          modulated=modulated))  # fmt: skip
     if not packed:
         tower.position_offset = None
@@ -61,10 +61,10 @@ def test_experts_that_have_not_learned_compute_what_the_dense_tower_does(router,
 def test_weights_that_are_not_scaled_to_one_preserve_the_function_only_with_all_experts():
     tower = small().eval()
     expected = tower(begun(tower))
-    add_experts(tower.tower, ExpertsPlan(FIRST, (1,), "topk_sentence", top_k=3))
+    add_experts(tower.tower, ExpertsPlan(3, (1,), "topk_sentence", top_k=3))
     torch.testing.assert_close(tower(begun(tower)), expected, rtol=1e-5, atol=1e-5)
     fewer = small().eval()
-    add_experts(fewer.tower, ExpertsPlan(FIRST, (1,), "topk_sentence", top_k=2))
+    add_experts(fewer.tower, ExpertsPlan(3, (1,), "topk_sentence", top_k=2))
     assert not torch.allclose(fewer(begun(fewer)), expected, atol=1e-3)
 
 
@@ -89,14 +89,14 @@ def test_experts_of_a_gated_mlp_begin_as_copies_too():
             return self.auto_model(**features).last_hidden_state
 
     tower = torch.nn.Sequential(First())
-    add_experts(tower, ExpertsPlan((5, 6, 7), (0, 1)))
+    add_experts(tower, ExpertsPlan(3, (0, 1), first_tokens=(5, 6, 7)))
     got = tower({"input_ids": ids, "attention_mask": mask})
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_loss_on_one_domain_teaches_its_expert_alone():
     tower = small()
-    add_experts(tower.tower, ExpertsPlan(FIRST, (0, 1)))
+    add_experts(tower.tower, ExpertsPlan(3, (0, 1), first_tokens=FIRST))
     optimizer = torch.optim.AdamW(tower.parameters(), lr=1e-3)
     features = tower(begun(tower))
     features[[0, 4]].square().sum().backward()  # both of domain 0
@@ -111,7 +111,7 @@ def test_a_loss_on_one_domain_teaches_its_expert_alone():
 @pytest.mark.parametrize("router", ROUTERS)
 def test_the_order_of_texts_and_the_company_of_a_domain_change_nothing(router):
     tower = small().eval()
-    add_experts(tower.tower, ExpertsPlan(FIRST, (0, 1), router))
+    add_experts(tower.tower, ExpertsPlan(3, (0, 1), router, FIRST))
     shaken(tower)
     with torch.no_grad():
         whole = tower(begun(tower))
@@ -126,7 +126,7 @@ def test_the_routers_are_told_apart_from_a_loop_over_texts():
     tower = small(1).eval()
     for router, k in (("topk_sentence", 2), ("topk_token", 2), ("switch_sentence", 1)):
         fresh = copy.deepcopy(tower)
-        add_experts(fresh.tower, ExpertsPlan(FIRST, (0,), router, top_k=k))
+        add_experts(fresh.tower, ExpertsPlan(3, (0,), router, top_k=k))
         ((_, layer),) = experts_of(shaken(fresh).tower)
         seen = []
         hook = layer.register_forward_hook(lambda _, given, made, seen=seen: seen.append((given[0], made)))
@@ -148,7 +148,7 @@ def test_the_routers_are_told_apart_from_a_loop_over_texts():
 
 def test_what_routers_say_comes_with_the_features_whatever_the_micro_batch():
     tower = small()
-    add_experts(tower.tower, ExpertsPlan(FIRST, (0, 1), "topk_sentence", top_k=2))
+    add_experts(tower.tower, ExpertsPlan(3, (0, 1), "topk_sentence", top_k=2))
     whole = tower(begun(tower), return_routes=True)
     assert whole.shape == (5, 384 + 2 * 3)
     tower.micro_batch = 2
@@ -159,7 +159,7 @@ def test_what_routers_say_comes_with_the_features_whatever_the_micro_batch():
 
 def test_experts_are_saved_and_one_of_them_is_a_plain_encoder(tmp_path):
     tower = small().eval()
-    add_experts(tower.tower, ExpertsPlan(FIRST, (0, 1)))
+    add_experts(tower.tower, ExpertsPlan(3, (0, 1), first_tokens=FIRST))
     domains = {name: Domain(first_token=first) for name, first in zip("abc", FIRST, strict=True)}
     tower = shaken(tower).served().with_domains(domains, needed=True)
     tower.save(tmp_path / "all")
@@ -182,23 +182,28 @@ def test_experts_are_saved_and_one_of_them_is_a_plain_encoder(tmp_path):
 
 def test_a_text_without_a_domain_is_refused_unless_an_expert_is_the_default():
     tower = small().eval()
-    add_experts(tower.tower, ExpertsPlan(FIRST, (1,)))
+    add_experts(tower.tower, ExpertsPlan(3, (1,), first_tokens=FIRST))
     with pytest.raises(InputError, match="no token of a domain"):
         tower(tower.tokenizer(TEXTS))
     other = small().eval()
-    add_experts(other.tower, ExpertsPlan(FIRST, (1,), default=2))
+    add_experts(other.tower, ExpertsPlan(3, (1,), first_tokens=FIRST, default=2))
     assert other(other.tokenizer(TEXTS)).shape == (5, 384)
 
 
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        (((), (0,)), "no expert"),
-        (((1, 2), (0,), "topk_token", 3), "top_k is 3"),
-        (((1, 2), (0,), "topk_token", 0), "top_k is 0"),
-        (((1,), (2,)), "layer 2"),
+        ((0, (0,), "topk_token"), "there are 0 experts"),
+        ((2, (0,), "topk_token", (), 3), "top_k is 3"),
+        ((2, (0,), "topk_token", (), 0), "top_k is 0"),
+        ((1, (2,), "enforced", (5,)), "layer 2"),
     ],
 )
 def test_plans_that_do_not_fit_are_refused(plan, said):
     with pytest.raises(InputError, match=said):
         add_experts(small().tower, ExpertsPlan(*plan))
+
+
+def test_an_expert_without_a_token_of_its_own_is_refused():
+    with pytest.raises(ValueError, match="a token each"):
+        ExpertsPlan(2, (0,), first_tokens=(5,))

@@ -38,10 +38,10 @@ class ExpertsPlan:
     """Which experts a tower has, and who goes through which.
 
     Args:
-        first_tokens: Id of the token that begins the texts of each expert's domain; their number is ``N``, the number
-            of experts.
+        num_experts: How many experts there are, ``N`` >= 1.
         layers: Layers of the transformer whose MLP is replaced, from 0; increasing.
         router: How experts are chosen.
+        first_tokens: With the router "enforced", id of the token that begins the texts of each expert's domain.
         top_k: Experts that share a token or text, in ``[1, N]``; used by the routers that say so.
         default: Expert of a text that begins with none of ``first_tokens``; None: such a text is refused.
         modulated: Whether an expert multiplies what is between its two products by a linear map of its input, which
@@ -49,20 +49,24 @@ class ExpertsPlan:
 
     Raises:
         InputError: No expert, or ``top_k`` is out of its range.
+        ValueError: The router is "enforced" and not every expert has a token.
     """
 
-    first_tokens: tuple[int, ...]
+    num_experts: int
     layers: tuple[int, ...]
     router: Router = "enforced"
+    first_tokens: tuple[int, ...] = ()
     top_k: int = 1
     default: int | None = None
     modulated: bool = False
 
     def __post_init__(self) -> None:
-        if not self.first_tokens:
-            raise InputError("there is no expert; at least one domain is needed.")
-        if not 1 <= self.top_k <= len(self.first_tokens):
-            raise InputError(f"top_k is {self.top_k}; there are {len(self.first_tokens)} experts, use 1 to as many.")
+        if self.num_experts < 1:
+            raise InputError(f"there are {self.num_experts} experts; at least one is needed.")
+        if not 1 <= self.top_k <= self.num_experts:
+            raise InputError(f"top_k is {self.top_k}; there are {self.num_experts} experts, use 1 to as many.")
+        if self.router == "enforced" and len(self.first_tokens) != self.num_experts:
+            raise ValueError(f"{self.num_experts} experts need a token each, got {len(self.first_tokens)}")
 
 
 class Routing:
@@ -81,6 +85,11 @@ class Routing:
         """Expert of each text by its domain, int64 ``[B]``."""
         self.logits: list[Tensor] = []
         """What the router of each layer said of each text ``[B, N]``, so far in this pass."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Routing:
+        """Copy what is planned and forget the pass, whose tensors belong to a graph."""
+        memo[id(self)] = copied = Routing(self.plan)
+        return copied
 
     def observe(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Take down which place belongs to which text; a forward pre-hook of a tower's first module."""
@@ -133,8 +142,8 @@ class Experts(nn.Module):
         super().__init__()
         self.plan = plan
         self.routing = routing
-        self.experts = nn.ModuleList(copy.deepcopy(mlp) for _ in plan.first_tokens)
-        self.gate = None if plan.router == "enforced" else nn.Linear(width, len(plan.first_tokens), bias=False)
+        self.experts = nn.ModuleList(copy.deepcopy(mlp) for _ in range(plan.num_experts))
+        self.gate = None if plan.router == "enforced" else nn.Linear(width, plan.num_experts, bias=False)
         if self.gate is not None:
             nn.init.normal_(self.gate.weight, std=0.02)
 

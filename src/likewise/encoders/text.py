@@ -346,12 +346,15 @@ class TextEncoder(Encoder):
             first_token=self.first_token,
         )
 
-    def with_domains(self, domains: Mapping[str, Domain], *, needed: bool = False) -> TextEncoder:
+    def with_domains(
+        self, domains: Mapping[str, Domain], *, needed: bool = False, first_token: int | None = None
+    ) -> TextEncoder:
         """Return the tower with domains to choose from; it shares all weights with this one.
 
         Args:
             domains: What is done for each, by name.
             needed: Whether texts can only be encoded for one of them.
+            first_token: Id that begins a text for which no domain is said; None: as before.
         """
         return TextEncoder(
             self.tower,
@@ -360,7 +363,7 @@ class TextEncoder(Encoder):
             part=self.part,
             domains=domains,
             needs_domain=needed,
-            first_token=self.first_token,
+            first_token=self.first_token if first_token is None else first_token,
         )
 
     def for_domain(self, name: str) -> TextEncoder:
@@ -470,7 +473,8 @@ class TextEncoder(Encoder):
     def _no_text(self) -> Tokens:
         """Return one text of nothing, which any tower can encode."""
         tokens, found = self.tokenizer([""]), experts_of(self.tower)
-        return tokens.starting_with(torch.tensor([found[0][1].plan.first_tokens[0]])) if found else tokens
+        known = found[0][1].plan.first_tokens if found else ()
+        return tokens.starting_with(torch.tensor(known[:1])) if known else tokens
 
     def _token_features(self, tokens: Tokens) -> Tensor:
         """Encode the tokens of texts that are sorted by length."""

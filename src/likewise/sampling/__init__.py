@@ -1,6 +1,7 @@
 """What shares a batch: order, groups, duplicates kept apart, hard negatives; and the loader that makes the batches."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
+from likewise.sampling.cocitation import cocited_pairs, pairs_never_cocited
 from likewise.sampling.duplicates import RowKeys, duplicate_keys, text_key
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
 from likewise.sampling.hard_negatives import mine
@@ -16,9 +17,11 @@ __all__ = [
     "PlannedBatch",
     "RowKeys",
     "StreamPlan",
+    "cocited_pairs",
     "duplicate_keys",
     "groups_of",
     "mine",
+    "pairs_never_cocited",
     "plan_batches",
     "text_key",
 ]

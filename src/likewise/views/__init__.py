@@ -3,11 +3,12 @@
 from likewise.views.base import Batch, Views
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
-from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
+from likewise.views.text import Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
     "SubwordRepeat",
+    "Swapped",
     "TextChange",
     "TextInput",
     "TextViews",
