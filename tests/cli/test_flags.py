@@ -22,6 +22,10 @@ OWN = {
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
     ),
+    "moe-cocitation": (
+        "domains pairs held_out experts domain_token expert_layers router top_k num_experts modulated auxiliary "
+        "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
+    ),
     "pairs": "temperature learn_temperature symmetric",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
 }
@@ -78,6 +82,7 @@ OF_TASKS = {
     "knn": (SPLIT, "k vote temperature"),
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
+    "pair_classification": ("", ""),
     "few_shot": ("", "ways shots queries episodes"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k"),
