@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from likewise.encoders.depth import layers_of, without_upper_layers
+from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
 from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
@@ -195,7 +195,7 @@ def _keep_layers(tower: SentenceTransformer, count: int) -> None:
     _, layers = layers_of(tower[0])
     if not 1 <= count <= len(layers):
         raise InputError(f"encoder_layers is {count}; this encoder has {len(layers)} layers, keep 1 to {len(layers)}.")
-    tower[0] = without_upper_layers(tower[0], count)
+    keep_layers(tower[0], count)
 
 
 def _set_dropout(tower: SentenceTransformer, probability: float) -> None:
