@@ -258,6 +258,34 @@ class TextEncoder(Encoder):
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
         return TextEncoder(tower.to(self.tower.device), self._name, like=self)
 
+    def unnormalised(self) -> TextEncoder:
+        """Return the tower without a trailing ``Normalize``: its :meth:`encode` gives the features that are trained."""
+        from sentence_transformers import SentenceTransformer
+
+        modules = list(self.tower)[: len(self.tower) - int(self.normalises)]
+        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts))
+        return TextEncoder(tower.to(self.tower.device).train(self.training), self._name, like=self)
+
+    def pooled_by(self, pooling: nn.Module) -> TextEncoder:
+        """Return the tower with another pooling, in place of all modules behind the transformer.
+
+        Args:
+            pooling: From what the transformer says of tokens, in all of its layers, to ``sentence_embedding``; one of
+                sentence-transformers, or :class:`likewise.heads.TopLayersPool`.
+
+        Returns:
+            A tower that shares the transformer with this one; ``Normalize`` follows where it did.
+
+        Raises:
+            InputError: The encoder has no transformer.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        self.transformer.config.output_hidden_states = True
+        last = [self.tower[-1]] if self.normalises else []
+        tower = SentenceTransformer(modules=[self.tower[0], pooling, *last], prompts=dict(self.prompts))
+        return TextEncoder(tower.to(self.tower.device).train(self.training), self._name, like=self)
+
     def save(self, folder: Path) -> None:
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -296,6 +324,8 @@ class TextEncoder(Encoder):
         else:
             pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0
             features["input_ids"], features["attention_mask"] = tokens.padded(pad_id)
+        if tokens.segments is not None:
+            features["token_type_ids"] = tokens.segments[None] if packed else tokens.padded_segments()
         features = tower[0](features)
         if "token_embeddings" in features:
             # Sums over tokens lose digits in bf16.
