@@ -215,23 +215,40 @@ class TextEncoder(Encoder):
         Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
         """
         texts = _checked_texts(inputs)
+        output = self.encode_tokens(
+            self.tokenizer(texts, role), batch_size=batch_size, precision=precision, progress=progress
+        )
+        return F.normalize(output, dim=-1) if self.normalises else output
+
+    def encode_tokens(
+        self, tokens: Tokens, *, batch_size: int = 256, precision: str = "auto", progress: bool = False
+    ) -> Tensor:
+        """Encode tokenised texts in evaluation mode, without a trailing normalisation.
+
+        Args:
+            tokens: ``n`` texts, or pairs of texts.
+            batch_size: As in :meth:`encode`.
+            precision: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            Features, float32 ``[n, D]`` on the CPU.
+        """
         if batch_size < 1:
             raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         low = resolve_precision(precision, device.type) == "bf16" and (
-            precision == "bf16" or len(texts) >= BF16_FROM_ROWS
+            precision == "bf16" or len(tokens) >= BF16_FROM_ROWS
         )
         was_training = self.training
         self.eval()
         try:
             tower = copy.deepcopy(self.tower).to(torch.bfloat16) if low else self.tower
             with torch.inference_mode():
-                tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
-                output = torch.empty(len(texts), self.dim)
-                for index in _with_progress(order.split(batch_size) if texts else (), progress):
-                    part = self._run(tower, tokens.select(index).to(device))
-                    output[index] = (F.normalize(part, dim=-1) if self.normalises else part).cpu()
+                output = torch.empty(len(tokens), self.dim)
+                for index in _with_progress(order.split(batch_size) if len(tokens) else (), progress):
+                    output[index] = self._run(tower, tokens.select(index).to(device)).cpu()
         finally:
             self.train(was_training)
         return output
@@ -257,14 +274,6 @@ class TextEncoder(Encoder):
             modules.append(dense)
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
         return TextEncoder(tower.to(self.tower.device), self._name, like=self)
-
-    def unnormalised(self) -> TextEncoder:
-        """Return the tower without a trailing ``Normalize``: its :meth:`encode` gives the features that are trained."""
-        from sentence_transformers import SentenceTransformer
-
-        modules = list(self.tower)[: len(self.tower) - int(self.normalises)]
-        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts))
-        return TextEncoder(tower.to(self.tower.device).train(self.training), self._name, like=self)
 
     def pooled_by(self, pooling: nn.Module) -> TextEncoder:
         """Return the tower with another pooling, in place of all modules behind the transformer.

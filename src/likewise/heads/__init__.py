@@ -1,6 +1,19 @@
 """What stands between a tower and a loss."""
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
+from likewise.heads.pair import PairHead
+from likewise.heads.pair_scorer import PairIndex, PairScorer
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
+from likewise.heads.top_layers import TopLayersPool
 
-__all__ = ["NORM_FLOOR", "MaskedLanguageHead", "MaskedLanguageModel", "TanhProjection", "unit_vectors"]
+__all__ = [
+    "NORM_FLOOR",
+    "MaskedLanguageHead",
+    "MaskedLanguageModel",
+    "PairHead",
+    "PairIndex",
+    "PairScorer",
+    "TanhProjection",
+    "TopLayersPool",
+    "unit_vectors",
+]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.info_nce import InfoNCE, info_nce
+from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
 
-__all__ = ["InfoNCE", "RowLosses", "info_nce"]
+__all__ = ["DistilledPairLoss", "InfoNCE", "PairTask", "RowLosses", "distillation", "info_nce"]
