@@ -6,5 +6,14 @@ from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
+from likewise.losses.similarity_mask import SimilarityMask
 
-__all__ = ["DistilledPairLoss", "InfoNCE", "PairTask", "RowLosses", "distillation", "info_nce"]
+__all__ = [
+    "DistilledPairLoss",
+    "InfoNCE",
+    "PairTask",
+    "RowLosses",
+    "SimilarityMask",
+    "distillation",
+    "info_nce",
+]
