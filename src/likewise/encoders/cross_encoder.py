@@ -116,8 +116,9 @@ class JointEncoder(nn.Module):
 
 
 class PretrainedCrossEncoder:
-    """A ``CrossEncoder`` of sentence-transformers, or a sequence classifier of transformers; loaded by
-    :func:`likewise.encoders.load_cross_encoder`.
+    """A ``CrossEncoder`` of sentence-transformers, or a sequence classifier of transformers.
+
+    Loaded by :func:`likewise.encoders.load_cross_encoder`.
 
     Args:
         model: The model of sentence-transformers.

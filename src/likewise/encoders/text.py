@@ -400,8 +400,10 @@ class TextEncoder(Encoder):
     def _refuse_mixed_layers(self) -> None:
         from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
 
+        from likewise.heads.top_layers import TopLayersPool
+
         layers_of(self.tower[0])  # says so where there are none
-        if any(isinstance(module, WeightedLayerPooling) for module in self.tower):
+        if any(isinstance(module, WeightedLayerPooling | TopLayersPool) for module in self.tower):
             raise InputError(
                 f"the pooling of '{self._name}' mixes several layers, so that no single one has an embedding; use an "
                 "encoder that pools its last layer, or train with --pooling mean."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -77,7 +78,7 @@ class PairHead(nn.Module):
         widths = [4 * dim if kind == "concat" else 1, *dims, num_scores]
         if kind == "dot" and not dims:
             widths = []
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(widths))
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> PairHead:
@@ -111,8 +112,8 @@ class PairHead(nn.Module):
         """
         if self.kind == "dot":
             product = (first * second).sum(dim=-1, keepdim=True)
-            return product if self.is_product else self._behind(self.layers[0](product))
-        return self._behind(self.layers[0](self.features(first, second)))
+            return product if self.is_product else self._behind(self._first(product))
+        return self._behind(self._first(self.features(first, second)))
 
     def prepared(self, candidates: Tensor, *, both_orders: bool = False) -> Prepared:
         """Compute what depends on the candidates alone.
@@ -141,17 +142,21 @@ class PairHead(nn.Module):
         vectors = candidates.vectors
         if candidates.as_second is None:
             return self(query.expand_as(vectors), vectors)
-        first = cast(nn.Linear, self.layers[0])
         of_first, of_second, of_product, of_difference = self._blocks()
-        shared = vectors @ (of_product * query).T + (vectors - query).abs() @ of_difference.T + first.bias  # [M, h]
+        shared = vectors @ (of_product * query).T + (vectors - query).abs() @ of_difference.T + self._first.bias  # [M, h]
         scores = self._behind(shared + candidates.as_second + of_first @ query)
         if candidates.as_first is None:
             return scores
         return (scores + self._behind(shared + candidates.as_first + of_second @ query)) / 2
 
+    @property
+    def _first(self) -> nn.Linear:
+        return cast(nn.Linear, self.layers[0])
+
     def _blocks(self) -> tuple[Tensor, ...]:
         """Cut the first layer's weights into what meets u, v, u * v and |u - v|, each ``[h, D]``."""
-        return cast(nn.Linear, self.layers[0]).weight.split(self.dim, dim=1)
+        first, second, product, difference = self._first.weight.split(self.dim, dim=1)
+        return first, second, product, difference
 
     def _behind(self, hidden: Tensor) -> Tensor:
         """Go on behind the first layer."""

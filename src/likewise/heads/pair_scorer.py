@@ -151,9 +151,7 @@ class PairIndex:
         return self._against(self.scorer.embed([query])[0], torch.arange(len(self)))
 
     @torch.no_grad()
-    def topk(
-        self, query: str, k: int, *, by: str | None = None, shortlist: int | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def topk(self, query: str, k: int, *, by: str | None = None, shortlist: int | None = None) -> tuple[Tensor, Tensor]:
         """Find the candidates with the highest scores beside a query.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.info_nce import InfoNCE, info_nce
+from likewise.losses.listwise import listwise_distillation
 from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
 from likewise.losses.similarity_mask import SimilarityMask
@@ -16,4 +17,5 @@ __all__ = [
     "SimilarityMask",
     "distillation",
     "info_nce",
+    "listwise_distillation",
 ]

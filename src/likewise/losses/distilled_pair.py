@@ -47,7 +47,7 @@ def distillation(scores: Float[Tensor, "B C"], teacher_scores: Float[Tensor, "B 
 
 
 class DistilledPairLoss(nn.Module):
-    """``(1 - alpha) * task(s, y) + alpha * mean_i sum_c (s_ic - t_ic)^2``, each term a mean over the pairs that have it.
+    """``(1 - alpha) * task(s, y) + alpha * mean_i sum_c (s_ic - t_ic)^2``, each a mean over pairs that have it.
 
     Pairs may lack a label: the first term is the mean over those that have one. With alpha 0 the teacher's scores are
     not looked at, with alpha 1 the labels are not.

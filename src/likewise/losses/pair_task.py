@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,21 +62,14 @@ class PairTask:
             )
 
     @classmethod
-    def of(cls, kind: TaskKind, classes: Sequence[str] = (), labels: Iterable[Any] = ()) -> PairTask:
-        """Make a task whose classes, where none are given, are those of the labels (0 and 1 for binary).
+    def of(cls, kind: TaskKind, classes: Sequence[str] = ()) -> PairTask:
+        """Make a task; the classes of a binary one are 0 and 1 where none are given.
 
         Args:
             kind: "binary", "classes" or "regression".
             classes: Names in the order of the scores.
-            labels: What the data hold, None where a row has none.
         """
-        if classes or kind == "regression":
-            return cls(kind, tuple(classes))
-        if kind == "binary":
-            return cls(kind, _BINARY)
-        found = {str(label) for label in labels if label is not None}
-        numeric = all(name.lstrip("-").isdigit() for name in found)
-        return cls(kind, tuple(sorted(found, key=int if numeric else str)))
+        return cls(kind, _BINARY if kind == "binary" and not classes else tuple(classes))
 
     @property
     def num_scores(self) -> int:
@@ -115,6 +108,20 @@ class PairTask:
                 "say with --classes which there are."
             )
         return float(self.classes.index(name))
+
+    def targets(self, labels: Sequence[Any], where: Callable[[int], str]) -> tuple[list[float], list[bool]]:
+        """Return the labels of many rows as numbers, 0 where a row has none, and which rows have one.
+
+        Args:
+            labels: As the data hold them, None where there is none.
+            where: Says which row a number is, for messages.
+        """
+        has_label = [label is not None for label in labels]
+        values = [
+            self.target(label, where(row)) if has else 0.0
+            for row, (label, has) in enumerate(zip(labels, has_label, strict=True))
+        ]
+        return values, has_label
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each pair ``[B]``; of ``scores [B, C]`` and ``target [B]`` as :meth:`target` gives it."""
@@ -176,5 +183,3 @@ class PairTask:
     def from_dict(cls, content: dict[str, Any]) -> PairTask:
         """Make a task from what :meth:`as_dict` gave."""
         return cls(content["kind"], tuple(content["classes"]))
-
-

@@ -30,6 +30,13 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "cross-encoder": MethodEntry(
+        "likewise.methods.text.cross_encoder:CrossEncoderMethod",
+        "Scores of labelled pairs by reading both texts at once: accurate, slow, a teacher",
+    ),
+    "dse": MethodEntry(
+        "likewise.methods.text.dse:DSE", "Scores of pairs from embeddings and a light head, distilled from a teacher"
+    ),
 }
 """Every method by name."""
 

@@ -3,10 +3,11 @@
 from likewise.views.base import Batch, Views
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
-from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
+from likewise.views.text import PairViews, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
+    "PairViews",
     "SubwordRepeat",
     "TextChange",
     "TextInput",
