@@ -2,6 +2,7 @@
 
 from likewise.encoders.base import Encoder
 from likewise.encoders.cross_encoder import CrossEncoder, JointEncoder, PretrainedCrossEncoder
+from likewise.encoders.domains import Domain
 from likewise.encoders.embedder import Embedder, Role
 from likewise.encoders.precision import has_fast_bf16, resolve_precision
 from likewise.encoders.pretrained import (
@@ -15,6 +16,7 @@ from likewise.encoders.tokens import TextTokenizer, Tokens
 
 __all__ = [
     "CrossEncoder",
+    "Domain",
     "Embedder",
     "Encoder",
     "JointEncoder",

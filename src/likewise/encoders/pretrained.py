@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from likewise.encoders.cross_encoder import PretrainedCrossEncoder
 from likewise.encoders.depth import layers_of, without_upper_layers
+from likewise.encoders.domains import read_domains
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
 from likewise.errors import InputError, unknown
@@ -84,7 +85,10 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
     for role, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
         if prompt is not None:
             tower.prompts[role] = prompt
-    return TextEncoder(tower.eval(), config.encoder)
+    domains, needs_domain, first_token = read_domains(Path(source))
+    return TextEncoder(
+        tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
+    )
 
 
 def load_cross_encoder(name: str) -> PretrainedCrossEncoder:

@@ -143,11 +143,13 @@ class TextTokenizer:
         tokenizer: A Hugging Face tokenizer.
         max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
         prompts: Text put in front of every input of a role ("query", "document").
+        first_token: Id that takes the place of the first special token of every text; None: the usual one stays.
     """
 
     tokenizer: Any
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
+    first_token: int | None = None
 
     def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
         """Tokenise ``B`` texts; ``role`` chooses the prompt."""
@@ -159,6 +161,8 @@ class TextTokenizer:
             if texts
             else []
         )
+        if self.first_token is not None:
+            rows = [[self.first_token, *row[1:]] for row in rows]
         return Tokens.from_lists(rows, self._prompt_tokens(prompt))
 
     def pairs(self, first: Sequence[str], second: Sequence[str]) -> Tokens:
@@ -176,7 +180,10 @@ class TextTokenizer:
         if not first:
             return Tokens.from_lists([])
         made = self.tokenizer(list(first), list(second), truncation=True, max_length=self.max_tokens, padding=False)
-        tokens = Tokens.from_lists(made["input_ids"])
+        rows = made["input_ids"]
+        if self.first_token is not None:
+            rows = [[self.first_token, *row[1:]] for row in rows]
+        tokens = Tokens.from_lists(rows)
         if "token_type_ids" not in made:
             return tokens
         return dataclasses.replace(tokens, segments=Tokens.from_lists(made["token_type_ids"]).ids)

@@ -143,7 +143,9 @@ class PairHead(nn.Module):
         if candidates.as_second is None:
             return self(query.expand_as(vectors), vectors)
         of_first, of_second, of_product, of_difference = self._blocks()
-        shared = vectors @ (of_product * query).T + (vectors - query).abs() @ of_difference.T + self._first.bias  # [M, h]
+        shared = (
+            vectors @ (of_product * query).T + (vectors - query).abs() @ of_difference.T + self._first.bias
+        )  # [M, h]
         scores = self._behind(shared + candidates.as_second + of_first @ query)
         if candidates.as_first is None:
             return scores

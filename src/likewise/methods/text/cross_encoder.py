@@ -7,7 +7,7 @@ Sentence Embedding" (AAAI 2020, arXiv 1908.05161).
 What a row brings: two texts and a label: yes or no, a class, or a number.
 
 Objective. The pair goes through the tower as one text ``[CLS] a [SEP] b [SEP]``, so that every word of one side sees
-every word of the other; with ``h`` the features of the pooling (the first token's) and ``s = W drop(h) + b``::
+every word of the other; with ``h`` the features that the encoder pools and ``s = W drop(h) + b``::
 
     binary      rows[i] = -log sigmoid(s_i) where the label is yes, -log sigmoid(-s_i) where it is no
     classes     rows[i] = logsumexp_c(s_ic) - s_iy
@@ -22,8 +22,9 @@ Deviations:
     ============================  ==========================================  =====================================
     one score for yes and no      two logits                                  the same model; DSE takes the
                                                                               difference of the two
-    a linear layer on the first   a tanh layer between, from pre-training     encoders of other families have none
-    token
+    the encoder's own pooling     first token                                 first-token pooling of an encoder that
+    (cls for --pooling cls)                                                   was trained with means gets worse
+    a linear layer on it          a tanh layer between, from pre-training     encoders of other families have none
     AdamW with a linear decay     BertAdam (no bias correction)               the shared optimiser
     ============================  ==========================================  =====================================
 """
@@ -80,7 +81,7 @@ class CrossEncoderMethod(TextMethod[Config]):
     min_rows = 1
     in_batch = False
     training_defaults = {"batch_size": 32, "lr": 2e-5, "epochs": 3.0, "weight_decay": 0.01, "warmup": 0.1}
-    encoder_defaults = {"max_tokens": 128, "pooling": "cls"}
+    encoder_defaults = {"max_tokens": 128}
     products = {"score": "likewise.products.score:Score"}
 
     def __init__(self, config: Config, encoder: TextEncoder) -> None:
