@@ -22,6 +22,7 @@ NAMES = {
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
+    "dse": "a distilled student against its teacher and against few labels: quality, passes and pairs a second",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

@@ -2,7 +2,7 @@
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
 from likewise.heads.pair import PairHead
-from likewise.heads.pair_scorer import PairIndex, PairScorer
+from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
 from likewise.heads.top_layers import TopLayersPool
 
@@ -15,5 +15,6 @@ __all__ = [
     "PairScorer",
     "TanhProjection",
     "TopLayersPool",
+    "ranked",
     "unit_vectors",
 ]

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 from likewise import pairwise
 from likewise.encoders.cross_encoder import weights_digest
 from likewise.encoders.text import TextEncoder
-from likewise.errors import InputError
+from likewise.errors import InputError, unknown
 from likewise.heads.pair import PairHead, Prepared
 
 if TYPE_CHECKING:
     from likewise.losses import PairTask
 
-__all__ = ["PairIndex", "PairScorer"]
+__all__ = ["PairIndex", "PairScorer", "ranked"]
 
 PAIRS_AT_A_TIME = 8192
 """Pairs whose features are held at a time: four vectors a pair."""
@@ -110,22 +110,37 @@ class PairScorer:
         vectors = self.embed(candidates, batch_size=batch_size, precision=precision, progress=progress)
         return PairIndex(self, self.head.prepared(vectors, both_orders=self.both_orders))
 
-    def rank_column(self, by: str | None) -> int:
-        """Return which score ranks candidates.
-
-        Raises:
-            InputError: There are several and none is named, or there is none of this name.
-        """
-        names = self.score_names
-        if by is None and len(names) > 1:
-            raise InputError(f"a pair has a score for each of {', '.join(names)}; say which of them ranks.")
-        if by is not None and by not in names:
-            raise InputError(f"there is no score '{by}'; accepted are {', '.join(names)}.")
-        return 0 if by is None else names.index(by)
-
     def _both(self, first: Tensor, second: Tensor) -> Tensor:
         scores: Tensor = self.head(first, second)
         return (scores + self.head(second, first)) / 2 if self.both_orders else scores
+
+
+def ranked(task: PairTask, scores: Tensor, k: int, by: str | None = None) -> tuple[Tensor, Tensor]:
+    """Rank candidates by one of their scores.
+
+    Args:
+        task: What the scores say.
+        scores: Of each candidate ``[M, C]``.
+        k: How many are returned, >= 1; at most all.
+        by: Which score ranks, where there are several: by its log-probability among them.
+
+    Returns:
+        Scores ``[k]``, highest first, and places, int64 ``[k]``; of equal scores the lower place comes first.
+
+    Raises:
+        InputError: k < 1; there are several scores and none is named, or none has this name.
+    """
+    names = task.score_names
+    if k < 1:
+        raise InputError(f"k is {k}; it is 1 or more.")
+    if by is None and len(names) > 1:
+        raise InputError(f"a pair has a score for each of {', '.join(names)}; say with --by which of them ranks.")
+    if by is not None and by not in names:
+        raise unknown("score", by, names)
+    if task.kind == "classes":
+        scores = scores.log_softmax(dim=1)
+    values, order = scores[:, 0 if by is None else names.index(by)].sort(descending=True, stable=True)
+    return values[:k], order[:k]
 
 
 @dataclass(frozen=True)
@@ -169,18 +184,12 @@ class PairIndex:
 
         Cost: one encoder pass, and ``2 h D`` products for each candidate scored.
         """
-        if k < 1:
-            raise InputError(f"k is {k}; it is 1 or more.")
         if shortlist is not None and shortlist < k:
             raise InputError(f"the shortlist holds {shortlist} candidates and {k} are asked for; make it longer.")
-        column = self.scorer.rank_column(by)
         vector = self.scorer.embed([query])[0]
         places = torch.arange(len(self)) if shortlist is None else self._nearest(vector, shortlist)
-        scores = self._against(vector, places)
-        if self.scorer.task.kind == "classes":
-            scores = scores.log_softmax(dim=1)
-        ranked, order = scores[:, column].sort(descending=True, stable=True)
-        return ranked[:k], places[order[:k]]
+        scores, order = ranked(self.scorer.task, self._against(vector, places), k, by)
+        return scores, places[order]
 
     def _nearest(self, vector: Tensor, number: int) -> Tensor:
         vectors = F.normalize(self.candidates.vectors, dim=1)

@@ -32,9 +32,9 @@ Deviations:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from likewise.data import Stages, Table
 from likewise.data.columns import Column, Label, Number, Text
@@ -42,7 +42,7 @@ from likewise.encoders import Embedder, JointEncoder, TextEncoder
 from likewise.errors import InputError
 from likewise.losses import PairTask, RowLosses
 from likewise.losses.pair_task import TaskKind
-from likewise.methods.base import Paper, StepOutput, TextMethod
+from likewise.methods.base import Method, Paper, StepOutput, TextMethod
 from likewise.views import Batch, PairViews
 
 __all__ = ["Config", "CrossEncoderMethod"]
@@ -96,6 +96,16 @@ class CrossEncoderMethod(TextMethod[Config]):
         """A label of regression is a number."""
         a, b, label = cls.columns
         return (a, b, dataclasses.replace(label, kind=Number) if config.task == "regression" else label)
+
+    @classmethod
+    def own_validation(
+        cls, config: Config, data: str, rename: Mapping[str, str]
+    ) -> Callable[[Method[Config]], Mapping[str, float]]:
+        """Measure the scores of labelled pairs; vectors alone do not say them."""
+        from likewise.evaluation.pair_scores import labelled_pairs
+
+        measure = labelled_pairs(PairTask.of(config.task, config.classes), data, rename)
+        return lambda method: measure(cast("CrossEncoderMethod", method).joint)
 
     def prepare(self, table: Table, stages: Stages, previous: Embedder | None = None) -> Table:
         """Turn labels into numbers."""

@@ -55,10 +55,10 @@ The defaults are those of the official run; teacher and student there are BERT-l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ from likewise.heads import PairHead, PairScorer, TopLayersPool, unit_vectors
 from likewise.losses import DistilledPairLoss, PairTask, listwise_distillation
 from likewise.losses.pair_task import TaskKind
 from likewise.memory import TeacherScores
-from likewise.methods.base import Paper, StepOutput, TextMethod
+from likewise.methods.base import Method, Paper, StepOutput, TextMethod
 from likewise.sampling.duplicates import text_key
 from likewise.views import Batch, TextInput, TextViews
 
@@ -225,6 +225,16 @@ class DSE(TextMethod[Config]):
         )
         labels = (label,) if config.alpha < 1 else ()
         return (a, b, *labels, *((score,) if config.rows_bring_scores else ()))
+
+    @classmethod
+    def own_validation(
+        cls, config: Config, data: str, rename: Mapping[str, str]
+    ) -> Callable[[Method[Config]], Mapping[str, float]]:
+        """Measure the scores of labelled pairs; vectors alone do not say them."""
+        from likewise.evaluation.pair_scores import labelled_pairs
+
+        measure = labelled_pairs(PairTask.of(config.task, config.classes), data, rename)
+        return lambda method: measure(cast("DSE", method).scorer())
 
     def prepare(self, table: Table, stages: Stages, previous: Embedder | None = None) -> Table:
         """Turn labels into numbers, mine pairs, and put the teacher's scores beside the texts they belong to."""
