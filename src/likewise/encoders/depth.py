@@ -55,8 +55,9 @@ def without_upper_layers(module: nn.Module, count: int) -> nn.Module:
     config.num_hidden_layers = count
     whole = getattr(module, "auto_model")  # noqa: B009
     # Everything on the way to the list is copied, so that the other transformer keeps its own.
-    top = _shallow(module)
-    parent, *names = top, *path.split(".")
+    top: nn.Module = _shallow(module)
+    parent: Any = top
+    names = path.split(".")
     for name in names[:-1]:
         child = parent._modules[name]
         shared = child is whole

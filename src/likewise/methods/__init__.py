@@ -37,6 +37,10 @@ METHODS = {
     "dse": MethodEntry(
         "likewise.methods.text.dse:DSE", "Scores of pairs from embeddings and a light head, distilled from a teacher"
     ),
+    "2dmse": MethodEntry(
+        "likewise.methods.text.mse2d:MSE2D",
+        "Embeddings for any speed and size: usable at every number of layers and of dimensions",
+    ),
 }
 """Every method by name."""
 
