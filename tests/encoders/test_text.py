@@ -390,3 +390,7 @@ def test_without_dropout_training_and_evaluation_agree(sentences):
     tower = load_text_encoder(TextEncoderConfig(encoder_layers=1, dropout=0.0))
     tokens = tower.tokenizer(sentences)
     assert torch.equal(tower.train()(tokens), tower.eval()(tokens))
+
+
+def test_an_encoder_of_which_layers_were_left_out_when_it_was_loaded_still_runs_texts_end_to_end():
+    assert load_text_encoder(TextEncoderConfig(encoder_layers=2)).packs

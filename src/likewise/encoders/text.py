@@ -418,7 +418,7 @@ class TextEncoder(Encoder):
 
         self.transformer.config.output_hidden_states = True
         last = [self.tower[-1]] if self.normalises else []
-        tower = SentenceTransformer(modules=[self.tower[0], pooling, *last], prompts=dict(self.prompts))
+        tower = SentenceTransformer(modules=[self.tower[0], pooling, *last], **self._prompting)
         return TextEncoder(
             tower.to(self.tower.device).train(self.training),
             self._name,

@@ -170,7 +170,7 @@ class TextTokenizer:
     def pairs(self, first: Sequence[str], second: Sequence[str]) -> Tokens:
         """Tokenise ``B`` pairs, each as one text with a separator between its sides.
 
-        A pair that is too long is cut at ``max_tokens`` together, token by token at the end of its longer side.
+        The prompt of texts without a role stands in front of the first side. A pair that is too long is cut at ``max_tokens`` together, token by token at the end of its longer side.
 
         Args:
             first: One side of each pair.
@@ -181,11 +181,18 @@ class TextTokenizer:
         """
         if not first:
             return Tokens.from_lists([])
-        made = self.tokenizer(list(first), list(second), truncation=True, max_length=self.max_tokens, padding=False)
+        prompt = self.prompts.get(ANY_TEXT, "")
+        made = self.tokenizer(
+            [prompt + text for text in first],
+            list(second),
+            truncation=True,
+            max_length=self.max_tokens,
+            padding=False,
+        )
         rows = made["input_ids"]
         if self.first_token is not None:
             rows = [[self.first_token, *row[1:]] for row in rows]
-        tokens = Tokens.from_lists(rows)
+        tokens = Tokens.from_lists(rows, self._prompt_tokens(prompt))
         if "token_type_ids" not in made:
             return tokens
         return dataclasses.replace(tokens, segments=Tokens.from_lists(made["token_type_ids"]).ids)

@@ -66,10 +66,13 @@ class PairScorer:
     def embed(
         self, texts: Sequence[str], *, batch_size: int = 64, precision: str = "fp32", progress: bool = False
     ) -> Tensor:
-        """Return what the head compares: features, not normalised, float32 ``[n, D]``."""
-        self.passes += len(texts)
-        tokens = self.encoder.tokenizer(texts)
-        return self.encoder.encode_tokens(tokens, batch_size=batch_size, precision=precision, progress=progress)
+        """Return what the head compares: features, not normalised, float32 ``[n, D]``; equal texts are read once."""
+        different = list(dict.fromkeys(texts))
+        self.passes += len(different)
+        tokens = self.encoder.tokenizer(different)
+        vectors = self.encoder.encode_tokens(tokens, batch_size=batch_size, precision=precision, progress=progress)
+        place = {text: number for number, text in enumerate(different)}
+        return vectors[[place[text] for text in texts]]
 
     @torch.no_grad()
     def score(
@@ -82,13 +85,9 @@ class PairScorer:
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
         place = {text: number for number, text in enumerate(texts)}
         vectors = self.embed(texts, batch_size=batch_size, precision=precision, progress=progress)
-        first = torch.tensor([place[a] for a, _ in pairs], dtype=torch.int64)
-        second = torch.tensor([place[b] for _, b in pairs], dtype=torch.int64)
-        scores = [
-            self._both(vectors[one], vectors[other])
-            for one, other in zip(first.split(PAIRS_AT_A_TIME), second.split(PAIRS_AT_A_TIME), strict=True)
-        ]
-        return torch.cat(scores) if scores else torch.zeros(0, self.task.num_scores)
+        sides = torch.tensor([[place[a], place[b]] for a, b in pairs], dtype=torch.int64).reshape(-1, 2)
+        scores = [self._both(vectors[some[:, 0]], vectors[some[:, 1]]) for some in sides.split(PAIRS_AT_A_TIME)]
+        return torch.cat(scores)
 
     @torch.no_grad()
     def index(
@@ -107,8 +106,11 @@ class PairScorer:
         """
         if not candidates:
             raise InputError("no candidates are given; an index needs at least one.")
-        vectors = self.embed(candidates, batch_size=batch_size, precision=precision, progress=progress)
-        return PairIndex(self, self.head.prepared(vectors, both_orders=self.both_orders))
+        texts = list(dict.fromkeys(candidates))
+        vectors = self.embed(texts, batch_size=batch_size, precision=precision, progress=progress)
+        number = {text: place for place, text in enumerate(texts)}
+        text_of = torch.tensor([number[text] for text in candidates])
+        return PairIndex(self, self.head.prepared(vectors, both_orders=self.both_orders), text_of)
 
     def _both(self, first: Tensor, second: Tensor) -> Tensor:
         scores: Tensor = self.head(first, second)
@@ -149,21 +151,23 @@ class PairIndex:
 
     Args:
         scorer: Scores them.
-        candidates: ``M`` of them.
-        block: Candidates scored at a time, >= 1; the result does not depend on it.
+        texts: The different texts among the ``M`` candidates; equal ones score equally, to the bit.
+        text_of: Which of them each candidate is, int64 ``[M]``.
+        block: Texts scored at a time, >= 1.
     """
 
     scorer: PairScorer
-    candidates: Prepared
+    texts: Prepared
+    text_of: Tensor
     block: int = 4096
 
     def __len__(self) -> int:
-        return len(self.candidates.vectors)
+        return len(self.text_of)
 
     @torch.no_grad()
     def scores(self, query: str) -> Tensor:
         """Return the scores of (query, candidate) for all candidates, ``[M, C]``."""
-        return self._against(self.scorer.embed([query])[0], torch.arange(len(self)))
+        return self._against(self.scorer.embed([query])[0], self.texts)[self.text_of]
 
     @torch.no_grad()
     def topk(self, query: str, k: int, *, by: str | None = None, shortlist: int | None = None) -> tuple[Tensor, Tensor]:
@@ -173,7 +177,7 @@ class PairIndex:
             query: The first side of each pair.
             k: How many, >= 1; at most all.
             by: Which score ranks, where a pair has several: by its log-probability among them.
-            shortlist: Score only so many candidates, the nearest by cosine; all where not given, which is exact.
+            shortlist: Score only so many different texts, the nearest by cosine; all where not given, which is exact.
 
         Returns:
             Scores ``[k]``, highest first (of classes: log-probabilities), and places of the candidates, int64 ``[k]``;
@@ -182,22 +186,25 @@ class PairIndex:
         Raises:
             InputError: k < 1, or a shortlist shorter than k.
 
-        Cost: one encoder pass, and ``2 h D`` products for each candidate scored.
+        Cost: one encoder pass, and ``2 h D`` products for each text scored.
         """
         if shortlist is not None and shortlist < k:
             raise InputError(f"the shortlist holds {shortlist} candidates and {k} are asked for; make it longer.")
         vector = self.scorer.embed([query])[0]
-        places = torch.arange(len(self)) if shortlist is None else self._nearest(vector, shortlist)
-        scores, order = ranked(self.scorer.task, self._against(vector, places), k, by)
-        return scores, places[order]
+        if shortlist is None:
+            return ranked(self.scorer.task, self._against(vector, self.texts)[self.text_of], k, by)
+        near = self._nearest(vector, shortlist)
+        found = torch.full((len(self.texts.vectors),), -1)
+        found[near] = torch.arange(len(near))
+        places = (found[self.text_of] >= 0).nonzero()[:, 0]
+        scores = self._against(vector, self.texts.select(near))[found[self.text_of[places]]]
+        values, order = ranked(self.scorer.task, scores, k, by)
+        return values, places[order]
 
     def _nearest(self, vector: Tensor, number: int) -> Tensor:
-        vectors = F.normalize(self.candidates.vectors, dim=1)
-        found = pairwise.topk(F.normalize(vector, dim=0)[None], vectors, min(number, len(self)))[1]
-        return found[0].sort().values
+        vectors = F.normalize(self.texts.vectors, dim=1)
+        return pairwise.topk(F.normalize(vector, dim=0)[None], vectors, min(number, len(vectors)))[1][0]
 
-    def _against(self, vector: Tensor, places: Tensor) -> Tensor:
-        whole = len(places) == len(self)
-        parts = [slice(i, i + self.block) for i in range(0, len(places), self.block)]
-        blocks = (self.candidates.select(part if whole else places[part]) for part in parts)
-        return torch.cat([self.scorer.head.against(vector, block) for block in blocks])
+    def _against(self, vector: Tensor, texts: Prepared) -> Tensor:
+        parts = [slice(i, i + self.block) for i in range(0, len(texts.vectors), self.block)]
+        return torch.cat([self.scorer.head.against(vector, texts.select(part)) for part in parts])
