@@ -170,7 +170,8 @@ class TextTokenizer:
     def pairs(self, first: Sequence[str], second: Sequence[str]) -> Tokens:
         """Tokenise ``B`` pairs, each as one text with a separator between its sides.
 
-        The prompt of texts without a role stands in front of the first side. A pair that is too long is cut at ``max_tokens`` together, token by token at the end of its longer side.
+        The prompt of texts without a role stands in front of the first side. A pair that is too long is cut at
+        ``max_tokens`` together, token by token at the end of its longer side.
 
         Args:
             first: One side of each pair.
