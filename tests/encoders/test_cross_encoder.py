@@ -113,5 +113,7 @@ def test_a_cross_encoder_of_sentence_transformers_is_opened_too(classifier, tmp_
 
 
 def test_an_encoder_of_single_texts_is_refused_for_its_head_would_be_random():
-    with pytest.raises(InputError, match=r"does not score pairs: it is a BertModel. Give a cross-encoder, or train one"):
+    with pytest.raises(
+        InputError, match=r"does not score pairs: it is a BertModel. Give a cross-encoder, or train one"
+    ):
         load_cross_encoder("all-MiniLM-L6-v2")

@@ -138,7 +138,7 @@ class PretrainedCrossEncoder:
     @property
     def fingerprint(self) -> str:
         """Digest of all weights."""
-        return weights_digest("", self.model, self.score_names, str(self.model.max_length))
+        return weights_digest("", self.model, self.score_names, str(self.model.max_seq_length))
 
     @property
     def score_names(self) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
+        self.training = tower.training  # encode puts back what was, and must not switch dropout on
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
         self.domains: Mapping[str, Domain] = dict(domains or {})
@@ -333,7 +334,7 @@ class TextEncoder(Encoder):
             modules.append(dense)
         tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting)
         return TextEncoder(
-            tower.to(self.tower.device),
+            tower.to(self.tower.device).train(self.training),
             self._name,
             like=self,
             domains=self.domains,
