@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from likewise.encoders.cross_encoder import PretrainedCrossEncoder
-from likewise.encoders.depth import layers_of
+from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
 from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
@@ -230,17 +230,10 @@ def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:
 
 
 def _keep_layers(tower: SentenceTransformer, count: int) -> None:
-    path, layers = layers_of(tower[0])
+    _, layers = layers_of(tower[0])
     if not 1 <= count <= len(layers):
         raise InputError(f"encoder_layers is {count}; this encoder has {len(layers)} layers, keep 1 to {len(layers)}.")
-    # In place, nobody else has this transformer: its layers read the one configuration that says how attention is run,
-    # so that a copy of it with fewer layers could not be told to run texts end to end.
-    config: Any = cast("Any", tower[0]).auto_model.config
-    parent, _, attribute = path.rpartition(".")
-    setattr(tower[0].get_submodule(parent), attribute, layers[:count])
-    if len(getattr(config, "layer_types", None) or ()) == len(layers):
-        config.layer_types = config.layer_types[:count]
-    config.num_hidden_layers = count
+    keep_layers(tower[0], count)
 
 
 def _set_dropout(tower: SentenceTransformer, probability: float) -> None:

@@ -88,13 +88,17 @@ def add_soft_prompt(tower: SentenceTransformer, count: int, *, freeze: bool = Fa
 
 def with_plain_words(tower: SentenceTransformer) -> SentenceTransformer:
     """Return the tower with one table of words, as it is saved: a copy where its last rows are trained alone."""
-    if not any(parametrize.is_parametrized(module) for module in tower.modules()):
+    model: Any = getattr(tower[0], "auto_model", None)
+    words = None if model is None else model.get_input_embeddings()
+    if words is None or not parametrize.is_parametrized(words, "weight"):
         return tower
-    plain = copy.deepcopy(tower)
-    for module in plain.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return plain
+    plain: Any = copy.deepcopy(tower)
+    table = words.weight.detach().clone()
+    plain[0].auto_model.set_input_embeddings(
+        nn.Embedding(len(table), table.shape[1], padding_idx=words.padding_idx, _weight=table)
+    )
+    copied: SentenceTransformer = plain
+    return copied
 
 
 class _LastRows(nn.Module):

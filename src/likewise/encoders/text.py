@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
-from likewise.encoders.depth import layers_of, watched_layers, without_upper_layers
+from likewise.encoders.depth import layers_of, watched_layers, with_layers
 from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
@@ -461,7 +461,7 @@ class TextEncoder(Encoder):
                     f"layers is {layers}; the model '{self._name}' has {self.num_layers}, use 1 to {self.num_layers}."
                 )
             self._refuse_mixed_layers()
-            modules[0] = without_upper_layers(modules[0], layers)
+            modules[0] = with_layers(modules[0], layers)
             part["layers"] = layers
         if dims is not None:
             if not 1 <= dims <= self.dim:

@@ -101,16 +101,16 @@ def compression(features: Float[Tensor, "B D"], width: int) -> Float[Tensor, "B 
     Returns:
         ``[B, d]``. A singular vector is the same with either sign; here its largest entry is positive.
 
-    Cost: O(N D^2 + D^2 d); the decomposition is a randomised one, always from the same draw.
-    Source: Li et al. 2024, arXiv 2402.14776 v2; ``pca_compress`` of AnglE, which leaves the signs to the draw.
+    Cost: O(N D^2 + D^3).
+    Source: Li et al. 2024, arXiv 2402.14776 v2; ``pca_compress`` of AnglE, which decomposes at random (so that the
+        signs are left to a draw, and vectors of near values too).
     """
     products = distributed.sum_over_processes(features.T @ features)
     dependencies = torch.softmax(products / features.shape[1] ** 0.5, dim=-1)
-    with torch.random.fork_rng(devices=[features.device] if features.is_cuda else []):
-        torch.manual_seed(0)
-        left, values, _ = torch.svd_lowrank(dependencies, q=width)
+    left, values, _ = torch.linalg.svd(dependencies)
+    left = left[:, :width]
     largest = left.abs().argmax(0, keepdim=True)
-    return features @ (left * left.gather(0, largest).sign() * values)
+    return features @ (left * left.gather(0, largest).sign() * values[:width])
 
 
 @dataclass(frozen=True)
