@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from likewise.cli.methods import shown_default
 from likewise.evaluation import TASKS, get_task
 from likewise.run_config import RunConfig
 
@@ -18,6 +19,11 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "cross-encoder": "task classes head_dropout",
+    "dse": (
+        "task classes alpha teacher teacher_scores top_layers join_layers reduce_tokens use_cls embedding_size head "
+        "head_dims random_pairs nearest_pairs listwise_weight listwise_temperature"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
@@ -43,7 +49,8 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     for group in (*SHARED.values(), OWN[method]):
         for name in group.split():
             assert f"--{name.replace('_', '-')}" in words
-    assert "[default: 0.05]" in " ".join(words)
+    rate = next(setting.default for setting in RunConfig.options(method)["training"] if setting.name == "lr")
+    assert f"[default: {shown_default(rate)}]" in " ".join(words)
     assert max(map(len, out.splitlines())) <= max(width, 80)
     headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Options:", "Data:", "Encoder:", "Method:", "Training:"]

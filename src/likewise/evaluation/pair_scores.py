@@ -69,10 +69,9 @@ def pair_figures(
         for side, values in (("labels", truth), ("scores", answers)):
             if len(values) < 3 or np.all(values == values[0]):
                 raise InputError(f"a correlation needs 3 pairs or more whose {side} differ; give more rows.")
-        values = dict(
-            zip(names, (float(spearmanr(truth, answers).statistic), float(pearsonr(truth, answers)[0])), strict=True)
-        )
-        return Measured.of(values, correlation_replicates(truth, answers, bootstrap, seed) if bootstrap else None)
+        correlations = (float(spearmanr(truth, answers).statistic), float(pearsonr(truth, answers)[0]))
+        figures = dict(zip(names, correlations, strict=True))
+        return Measured.of(figures, correlation_replicates(truth, answers, bootstrap, seed) if bootstrap else None)
     if task.kind == "classes":
         found = classification_figures(truth.astype(np.int64), answers.astype(np.int64), bootstrap=bootstrap, seed=seed)
         return Measured(found["metrics"], found["intervals"], found["replicates"])

@@ -141,11 +141,11 @@ class PairHead(nn.Module):
         """
         vectors = candidates.vectors
         if candidates.as_second is None:
-            return self(query.expand_as(vectors), vectors)
+            whole: Tensor = self(query.expand_as(vectors), vectors)
+            return whole
         of_first, of_second, of_product, of_difference = self._blocks()
-        shared = (
-            vectors @ (of_product * query).T + (vectors - query).abs() @ of_difference.T + self._first.bias
-        )  # [M, h]
+        of_both = vectors @ (of_product * query).T + (vectors - query).abs() @ of_difference.T
+        shared = of_both + self._first.bias  # [M, h]
         scores = self._behind(shared + candidates.as_second + of_first @ query)
         if candidates.as_first is None:
             return scores

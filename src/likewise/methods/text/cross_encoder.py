@@ -55,7 +55,7 @@ class Config:
     task: TaskKind = "binary"
     """What a pair is scored for: binary (labels 0 and 1), classes (--classes names them), or regression (numbers)."""
     classes: tuple[str, ...] = ()
-    """Names of the labels, in the order of the scores; for binary two, of which the second is the yes."""
+    """Name of each label, in the order of the scores, the option once a name; for binary two, the second is the yes."""
     head_dropout: float = 0.1
     """Probability with which a feature is dropped before the last layer in training, in [0, 1) (BERT: 0.1)."""
 

@@ -93,7 +93,7 @@ class Config:
     task: TaskKind = "binary"
     """What a pair is scored for: binary (labels 0 and 1), classes (--classes names them), or regression (numbers)."""
     classes: tuple[str, ...] = ()
-    """Names of the labels, in the order of the scores; for binary two, of which the second is the yes."""
+    """Name of each label, in the order of the scores, the option once a name; for binary two, the second is the yes."""
     alpha: float = 0.5
     """Weight of the teacher's scores against the labels, in [0, 1]; 1 needs no labels, 0 no teacher (paper: 0.5)."""
     teacher: str | None = None
@@ -115,7 +115,8 @@ class Config:
     head: Literal["concat", "dot"] = "concat"
     """What the head sees of two embeddings: concat (both, their product and their distance), or dot (one number)."""
     head_dims: tuple[int, ...] = (512,)
-    """Widths of the head's hidden layers (paper: 512); 0: none. dot without any is a plain product."""
+    """Width of each hidden layer of the head, the option once a layer (paper: 512); 0: none. dot without any is a plain
+    product."""
     random_pairs: int = 0
     """Further pairs of each row's a with a random b of other rows, >= 0, scored by the teacher alone."""
     nearest_pairs: int = 0
