@@ -111,6 +111,7 @@ def run(
             arm: [one["sick-test"] - other["sick-test"] for one, other in zip(of, by_arm[BASELINE], strict=True)]
             for arm, of in by_arm.items() if arm != BASELINE
         },
+        about="Spearman x 100 of the scores of sick-test and sick-dev; `cosine`: of the cosines of single embeddings.",
         relative_degradation={
             arm: [1 - one["sick-test"] / top["sick-test"] for one, top in zip(of, by_arm["teacher"], strict=True)]
             for arm, of in by_arm.items() if arm != "teacher"

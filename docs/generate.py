@@ -147,8 +147,8 @@ def measured(path: Path) -> str:
     """Return a section with stored figures over all seeds; nothing where there is no file or there are too few seeds.
 
     ``results`` holds a run a seed, either ``{"seed", "before", "after", "seconds"}`` or, where several ways of training
-    are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``. ``"about"`` may say what the
-    figures are. Where a study was stored, the section holds what :func:`study` says.
+    are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``; an arm may lack a figure.
+    ``"about"`` may say what the figures are. Where a study was stored, the section holds what :func:`study` says.
     """
     if not path.exists():
         return ""
@@ -178,14 +178,16 @@ def _before_and_after(stored: Mapping[str, Any]) -> str:
 
 def _arms(stored: Mapping[str, Any]) -> str:
     runs: Sequence[Mapping[str, Any]] = stored["results"]
-    figures = list(runs[0]["figures"])
+    figures = list(dict.fromkeys(figure for run in runs for figure in run["figures"]))
     arms = {"untrained": [stored["untrained"]]}
     for run in runs:
         arms.setdefault(run["arm"], []).append(run)
-    rows = [
-        (arm, *(spread([run["figures"][figure] for run in several], ".2f") for figure in figures))
-        for arm, several in arms.items()
-    ]
+
+    def shown(several: Sequence[Mapping[str, Any]], figure: str) -> str:
+        values = [run["figures"][figure] for run in several if figure in run["figures"]]
+        return spread(values, ".2f") if values else "-"
+
+    rows = [(arm, *(shown(several, figure) for figure in figures)) for arm, several in arms.items()]
     return table(("", *figures), rows)
 
 
