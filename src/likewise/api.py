@@ -364,8 +364,13 @@ def batches(
 def _validation(config: RunConfig) -> Callable[[Method[Any]], Mapping[str, float]] | None:
     if config.data.eval_data is None:
         return None
+    from likewise.data.renaming import parse_renaming
     from likewise.evaluation import Validation
 
+    rename = parse_renaming(config.data.columns)
+    own = get_method(config.method).own_validation(config.settings, config.data.eval_data, rename)
+    if own is not None and config.data.eval_task is None:
+        return cast("Callable[[Method[Any]], Mapping[str, float]]", own)
     measure = Validation.of(config.data.eval_task or get_method(config.method).validation, config.data.eval_data)
     return lambda method: measure(method.embedder())
 

@@ -13,11 +13,20 @@ SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
 OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}}
 """Settings under which a method reads the columns that it may have."""
 
+YES_OR_NO = ("cross-encoder", "dse")
+"""Methods whose column label holds 0 or 1."""
+
 
 def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, Any]]:
     """Rows with the columns that a method needs, and perhaps those that it may have."""
     columns = [column for column in get_method(name).columns if column.required or optional]
-    return [{column.name: _value(column, i) for column in columns} for i in range(count)]
+    return [{column.name: _value(column, i) for column in columns} | _labels(name, columns, i) for i in range(count)]
+
+
+def _labels(name: str, columns: list[Column], i: int) -> dict[str, Any]:
+    """Yes or no, for methods whose labels are not names of any kind."""
+    wanted = name in YES_OR_NO and any(column.name == "label" for column in columns)
+    return {"label": int(i % 12 < 6)} if wanted else {}
 
 
 def _value(column: Column, i: int) -> Any:

@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from likewise.cli.methods import shown_default
 from likewise.evaluation import TASKS, get_task
 from likewise.products import EVERY_MODEL, load_product
 from likewise.run_config import RunConfig
@@ -27,6 +28,11 @@ OWN = {
         "temperature head hard_negatives mask copies weighting positive_threshold negative_threshold "
         "positive_temperature negative_temperature epsilon max_weight surface_measure nearest_candidates "
         "random_candidates surface_candidates exact_up_to scorer refresh"
+    ),
+    "cross-encoder": "task classes head_dropout",
+    "dse": (
+        "task classes alpha teacher teacher_scores top_layers join_layers reduce_tokens use_cls embedding_size head "
+        "head_dims random_pairs nearest_pairs listwise_weight listwise_temperature"
     ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
@@ -71,7 +77,8 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     for group in (*SHARED.values(), OWN[method]):
         for name in group.split():
             assert f"--{name.replace('_', '-')}" in words
-    assert "[default: 0.05]" in " ".join(words)
+    rate = next(setting.default for setting in RunConfig.options(method)["training"] if setting.name == "lr")
+    assert f"[default: {shown_default(rate)}]" in " ".join(words)
     assert max(map(len, out.splitlines())) <= max(width, 80)
     headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Options:", "Data:", "Encoder:", "Method:", "Training:"]

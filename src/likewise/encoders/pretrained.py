@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor, nn
 
+from likewise.encoders.cross_encoder import PretrainedCrossEncoder
 from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
 from likewise.encoders.experts import read_experts
@@ -21,7 +22,7 @@ from likewise.errors import InputError, unknown
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Pooling", "TextEncoderConfig", "load_text_encoder", "masked_language_weights"]
+__all__ = ["Pooling", "TextEncoderConfig", "load_cross_encoder", "load_text_encoder", "masked_language_weights"]
 
 Pooling = Literal["cls", "mean", "last", "weighted", "first_last", "last_two"]
 
@@ -99,6 +100,29 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
     )
     read_experts(Path(source), tower)  # how the tower is run was found out without them: they ask for a domain
     return encoder.eval()
+
+
+def load_cross_encoder(name: str) -> PretrainedCrossEncoder:
+    """Load a model that scores pairs: a cross-encoder of sentence-transformers, a sequence classifier of transformers.
+
+    Args:
+        name: A folder, or a name on the model hub.
+
+    Raises:
+        InputError: It cannot be loaded, or has no trained scores (an encoder of single texts, whose head would be
+            random).
+    """
+    from sentence_transformers import CrossEncoder
+
+    with foreign_progress_off(), _readable_errors(name):
+        model = CrossEncoder(_resolve(name), device="cpu", model_kwargs={"use_safetensors": True})
+        trained_for = tuple(getattr(model.config, "architectures", None) or ())
+    if len(model) == 1 and not any(one.endswith("ForSequenceClassification") for one in trained_for):
+        raise InputError(
+            f"{name} does not score pairs: it is a {trained_for[0] if trained_for else 'model without a head'}. Give a "
+            "cross-encoder, or train one on labelled pairs with likewise train cross-encoder."
+        )
+    return PretrainedCrossEncoder(model.eval(), name)
 
 
 def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:
@@ -180,7 +204,21 @@ def _load_tower(source: str, config: TextEncoderConfig) -> SentenceTransformer:
         width = transformer.get_embedding_dimension()
         # A plain encoder has no pooling of its own; the mean is the field's default for one.
         return SentenceTransformer(modules=[transformer, PoolingModule(width, "mean"), Normalize()], device="cpu")
-    return SentenceTransformer(source, device="cpu", trust_remote_code=remote, model_kwargs={"use_safetensors": True})
+    # Modules of our own come with us and not with the model, so that they need no trust; nothing public says so.
+    return SentenceTransformer._load_with_module_classes(
+        source,
+        {f"{own.__module__}.{own.__qualname__}": own for own in _own_modules()},
+        device="cpu",
+        trust_remote_code=remote,
+        model_kwargs={"use_safetensors": True},
+    )
+
+
+def _own_modules() -> tuple[type[nn.Module], ...]:
+    """Return the modules of ours that a saved model may be made of."""
+    from likewise.heads.top_layers import TopLayersPool
+
+    return (TopLayersPool,)
 
 
 def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:

@@ -71,7 +71,7 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
-        self.training = tower.training
+        self.training = tower.training  # encode puts back what was, and must not switch dropout on
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
         self.domains: Mapping[str, Domain] = dict(domains or {})
@@ -274,6 +274,25 @@ class TextEncoder(Encoder):
         Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
         """
         texts = _checked_texts(inputs)
+        output = self.encode_tokens(
+            self.tokenizer(texts, role), batch_size=batch_size, precision=precision, progress=progress
+        )
+        return F.normalize(output, dim=-1) if self.normalises else output
+
+    def encode_tokens(
+        self, tokens: Tokens, *, batch_size: int = 256, precision: str = "auto", progress: bool = False
+    ) -> Tensor:
+        """Encode tokenised texts in evaluation mode, without a trailing normalisation.
+
+        Args:
+            tokens: ``n`` texts, or pairs of texts.
+            batch_size: As in :meth:`encode`.
+            precision: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            Features, float32 ``[n, D]`` on the CPU.
+        """
         if batch_size < 1:
             raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
         if self.needs_domain:
@@ -283,7 +302,7 @@ class TextEncoder(Encoder):
             )
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         low = resolve_precision(precision, device.type) == "bf16" and (
-            precision == "bf16" or len(texts) >= BF16_FROM_ROWS
+            precision == "bf16" or len(tokens) >= BF16_FROM_ROWS
         )
         was_training = self.training
         self.eval()
@@ -292,12 +311,10 @@ class TextEncoder(Encoder):
             if low:
                 tower[0].to(torch.bfloat16)  # what follows it is small, and works on its vectors in float32
             with torch.inference_mode():
-                tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
-                output = torch.empty(len(texts), self.dim)
-                for index in _with_progress(order.split(batch_size) if texts else (), progress):
-                    part = self._run(tower, tokens.select(index).to(device))
-                    output[index] = (F.normalize(part, dim=-1) if self.normalises else part).cpu()
+                output = torch.empty(len(tokens), self.dim)
+                for index in _with_progress(order.split(batch_size) if len(tokens) else (), progress):
+                    output[index] = self._run(tower, tokens.select(index).to(device)).cpu()
         finally:
             self.train(was_training)
         return output
@@ -404,6 +421,33 @@ class TextEncoder(Encoder):
             first_token=self.first_token if domain.first_token is None else domain.first_token,
         )
 
+    def pooled_by(self, pooling: nn.Module) -> TextEncoder:
+        """Return the tower with another pooling, in place of all modules behind the transformer.
+
+        Args:
+            pooling: From what the transformer says of tokens, in all of its layers, to ``sentence_embedding``; one of
+                sentence-transformers, or :class:`likewise.heads.TopLayersPool`.
+
+        Returns:
+            A tower that shares the transformer with this one; ``Normalize`` follows where it did.
+
+        Raises:
+            InputError: The encoder has no transformer.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        self.transformer.config.output_hidden_states = True
+        last = [self.tower[-1]] if self.normalises else []
+        tower = SentenceTransformer(modules=[self.tower[0], pooling, *last], **self._prompting)
+        return TextEncoder(
+            tower.to(self.tower.device).train(self.training),
+            self._name,
+            like=self,
+            part=self.part,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
     def truncated(self, layers: int | None = None, dims: int | None = None) -> TextEncoder:
         """Return a smaller encoder: the first layers of the transformer, the first numbers of an embedding.
 
@@ -501,8 +545,10 @@ class TextEncoder(Encoder):
     def _refuse_mixed_layers(self) -> None:
         from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
 
+        from likewise.heads.top_layers import TopLayersPool
+
         layers_of(self.tower[0])  # says so where there are none
-        if any(isinstance(module, WeightedLayerPooling) for module in self.tower):
+        if any(isinstance(module, WeightedLayerPooling | TopLayersPool) for module in self.tower):
             raise InputError(
                 f"the pooling of '{self._name}' mixes several layers, so that no single one has an embedding; use an "
                 "encoder that pools its last layer, or train with --pooling mean."
@@ -549,6 +595,8 @@ class TextEncoder(Encoder):
         else:
             pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0
             features["input_ids"], features["attention_mask"] = tokens.padded(pad_id)
+        if tokens.segments is not None:
+            features["token_type_ids"] = tokens.segments[None] if packed else tokens.padded_segments()
         features = tower[0](features)
         if "token_embeddings" in features:
             # Sums over tokens lose digits in bf16.

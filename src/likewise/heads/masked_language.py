@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from likewise import distributed, pairwise
+from likewise import pairwise
 from likewise.encoders import TextEncoder, Tokens, masked_language_weights
 from likewise.losses import RowLosses
 from likewise.views import TokenMasking
@@ -126,6 +126,4 @@ class MaskedLanguageModel(nn.Module):
         masked, chosen = self.masking(tokens)
         features = encoder.token_features(masked)[chosen]  # [n, H]
         losses: Tensor = self.head(features, encoder.token_embedding, tokens.ids[chosen])  # [n]
-        if not distributed.any_process(len(losses) > 0):
-            return losses.sum()
-        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean()
+        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean_or_zero()

@@ -38,6 +38,13 @@ METHODS = {
         "likewise.methods.text.debcse:DebCSE",
         "Sentence embeddings from a corpus that holds paraphrases: pairs drawn against the bias of shared words",
     ),
+    "cross-encoder": MethodEntry(
+        "likewise.methods.text.cross_encoder:CrossEncoderMethod",
+        "Scores of labelled pairs by reading both texts at once: accurate, slow, a teacher",
+    ),
+    "dse": MethodEntry(
+        "likewise.methods.text.dse:DSE", "Scores of pairs from embeddings and a light head, distilled from a teacher"
+    ),
     "2dmse": MethodEntry(
         "likewise.methods.text.mse2d:MSE2D",
         "Embeddings for any speed and size: usable at every number of layers and of dimensions",

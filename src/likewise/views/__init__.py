@@ -9,6 +9,9 @@ from likewise.views.text import Swapped, TextChange, TextInput, TextViews, Token
 __all__ = [
     "Batch",
     "SampledPairs",
+from likewise.views.text import PairViews, TextChange, TextInput, TextViews, TokenChange
+
+    "PairViews",
     "SubwordRepeat",
     "Swapped",
     "TextChange",
