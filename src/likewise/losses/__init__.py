@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.reduction import RowLosses
 from likewise.losses.similarity_mask import SimilarityMask
 
-__all__ = ["InfoNCE", "RowLosses", "SimilarityMask", "info_nce"]
+__all__ = ["InfoNCE", "RowLosses", "SimilarityMask", "bce_softmax", "info_nce"]
