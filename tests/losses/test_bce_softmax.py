@@ -1,4 +1,4 @@
-"""The binary cross-entropy of a masked softmax: numbers worked out by hand, a plain loop, and what a mask does to it."""
+"""The binary cross-entropy of a masked softmax: numbers worked out by hand, a plain loop, the mask."""
 
 import math
 

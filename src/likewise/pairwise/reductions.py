@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, Unpack, cast, overload
 
-import torch
 from torch import Tensor
 
 from likewise.pairwise.pairs import PairOptions, Pairs
