@@ -1,0 +1,27 @@
+"""Language models that write texts: what a method asks of one, those that run here, and those behind an endpoint."""
+
+from __future__ import annotations
+
+from likewise.generators.base import ContrastiveGenerator, Generator
+from likewise.generators.contrastive import ContrastiveLogits, contrastive_logits
+from likewise.generators.endpoint import EndpointGenerator, Estimate
+from likewise.generators.local import LocalGenerator
+from likewise.generators.scoring import EncoderScorer, PromptScorer, TripleScorer, parse_score
+from likewise.generators.triples import first_sentence, write_triples, writing_prompt
+
+__all__ = [
+    "ContrastiveGenerator",
+    "ContrastiveLogits",
+    "EncoderScorer",
+    "EndpointGenerator",
+    "Estimate",
+    "Generator",
+    "LocalGenerator",
+    "PromptScorer",
+    "TripleScorer",
+    "contrastive_logits",
+    "first_sentence",
+    "parse_score",
+    "write_triples",
+    "writing_prompt",
+]
