@@ -95,7 +95,7 @@ def test_official_rules_by_number():
 
 @pytest.mark.parametrize("score", [-0.1, 5.1, math.nan, math.inf])
 def test_a_score_outside_0_to_5_is_refused(score):
-    with pytest.raises(InputError, match="the triple of 'a dog barks' has a score of .*; scores are numbers from 0"):
+    with pytest.raises(InputError, match=r"the triple of .a dog barks' has a score of .*; scores are numbers from 0"):
         verdict(3.0, score)
 
 

@@ -116,7 +116,7 @@ def test_an_endpoint_that_does_not_count_is_counted():
 
 def test_a_key_is_needed_where_the_endpoint_is_not_your_own(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(InputError, match="there is no key for the endpoint; set .* OPENAI_API_KEY"):
+    with pytest.raises(InputError, match=r"there is no key for the endpoint; set .* OPENAI_API_KEY"):
         EndpointGenerator("m")
     with served() as server:
         assert EndpointGenerator("m", url=server.url).generate(["a"]) == ["A"]

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
+from likewise.encoders.depth import layers_of, watched_layers, without_upper_layers
+from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
-from likewise.errors import InputError
+from likewise.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -46,14 +48,32 @@ class TextEncoder(Encoder):
         tower: The modules; its first one is the transformer (or any input module of sentence-transformers).
         name: Where the weights came from, for messages and reports.
         like: A tower with the same transformer, which tells how it is run; found out where not given.
+        part: What of the model ``name`` this is, as :func:`likewise.load` takes it; nothing: all of it.
+        domains: Domains by name that :meth:`for_domain` knows.
+        needs_domain: Whether texts can only be encoded for one of them.
+        first_token: Id that stands in the place of the first special token of every text; None: the usual one.
     """
 
-    def __init__(self, tower: SentenceTransformer, name: str, *, like: TextEncoder | None = None) -> None:
+    def __init__(
+        self,
+        tower: SentenceTransformer,
+        name: str,
+        *,
+        like: TextEncoder | None = None,
+        part: Mapping[str, Any] | None = None,
+        domains: Mapping[str, Domain] | None = None,
+        needs_domain: bool = False,
+        first_token: int | None = None,
+    ) -> None:
         super().__init__()
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
         self._name = name
+        self.part: Mapping[str, Any] = dict(part or {})
+        self.domains: Mapping[str, Domain] = dict(domains or {})
+        self.needs_domain = needs_domain
+        self.first_token = first_token
         for path, parameter in tower.named_parameters():
             if ".pooler." in path:  # BERT's own sentence head, which no pooling of ours reads
                 parameter.requires_grad_(False)
@@ -72,6 +92,15 @@ class TextEncoder(Encoder):
         return int(self.tower.get_embedding_dimension() or 0)
 
     @property
+    def num_layers(self) -> int:
+        """Layers of the transformer, ``N``.
+
+        Raises:
+            InputError: The encoder has no list of them.
+        """
+        return len(layers_of(self.tower[0])[1])
+
+    @property
     def packs(self) -> bool:
         """Whether texts are encoded end to end, without any padding."""
         return self.position_offset is not None
@@ -86,7 +115,7 @@ class TextEncoder(Encoder):
         """The picklable tokenizer that views take into the loader's workers."""
         inner = self.tower.tokenizer
         limit = self.tower.max_seq_length or getattr(inner, "model_max_length", None) or 512
-        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts)
+        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self.first_token)
 
     @property
     def max_positions(self) -> int | None:
@@ -109,6 +138,7 @@ class TextEncoder(Encoder):
             "max_tokens": self.tokenizer.max_tokens,
             "prompts": dict(self.prompts),
             "vocabulary": sorted(vocabulary.items(), key=lambda item: item[1]),
+            **({} if self.first_token is None else {"first_token": self.first_token}),
         }
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         return digest.hexdigest()
@@ -149,30 +179,46 @@ class TextEncoder(Encoder):
         """Tokens of each text."""
         return inputs.lengths
 
-    def together(self, *inputs: Tokens) -> tuple[Tensor, ...]:
+    def together(self, *inputs: Tokens, **how: Any) -> tuple[Tensor, ...]:
         """Encode several sets of texts, in one pass where they can share one: fewer and larger products.
 
         Texts whose prompts differ in length are encoded set by set, because a pooling that leaves prompts out needs one
         length.
         """
         if len({part.prompt_tokens for part in inputs}) > 1:
-            return super().together(*inputs)
-        features: Tensor = self(inputs[0].followed_by(*inputs[1:]))
+            return super().together(*inputs, **how)
+        features: Tensor = self(inputs[0].followed_by(*inputs[1:]), **how)
         return tuple(features.split([len(part) for part in inputs]))
 
-    def encode_rows(self, inputs: Tokens) -> Tensor:
-        """Encode ``B`` texts; returns ``features [B, D]`` in float32, before any trailing normalisation."""
+    def encode_rows(self, inputs: Tokens, *, return_layers: Sequence[int] | None = None) -> Tensor:
+        """Encode ``B`` texts in float32, before any trailing normalisation.
+
+        Args:
+            inputs: The texts.
+            return_layers: Ask for the features at several depths of the same pass: what the pooling, and whatever
+                follows it, makes of the tokens after so many layers of the transformer. 0 is before the first layer,
+                ``N`` after the last. They are the features of :meth:`truncated` at that depth.
+
+        Returns:
+            ``features [B, D]``; with ``return_layers`` of ``K`` depths, ``[B, K, D]`` in that order.
+
+        Raises:
+            InputError: A depth that the encoder does not have, or an encoder without output layer by layer.
+        """
+        if return_layers is not None:
+            self._refuse_mixed_layers()
         if not len(inputs):
             # A process without rows still takes part: its weights get a gradient, of zero.
-            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device))[:0]
+            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device), return_layers=return_layers)[:0]
         order = self.order(inputs)
         ordered = inputs.select(order)
         if self.packs:
-            features = self._run(self.tower, ordered)
+            features = self._run(self.tower, ordered, return_layers=return_layers)
         else:
             device = inputs.ids.device
             rows = torch.arange(len(inputs), device=device).split(PADDED_ROWS)
-            features = torch.cat([self._run(self.tower, ordered.select(part)) for part in rows])
+            parts = [self._run(self.tower, ordered.select(part), return_layers=return_layers) for part in rows]
+            features = torch.cat(parts)
         return features[torch.argsort(order)]
 
     def token_features(self, tokens: Tokens) -> Tensor:
@@ -211,12 +257,18 @@ class TextEncoder(Encoder):
         Raises:
             TypeError: ``inputs`` is one string, not a sequence of them, or holds something that is not a string.
             ValueError: ``batch_size`` < 1 or an unknown ``precision``.
+            InputError: The model encodes texts of named domains only.
 
         Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
         """
         texts = _checked_texts(inputs)
         if batch_size < 1:
             raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
+        if self.needs_domain:
+            raise InputError(
+                f"'{self._name}' encodes texts of one domain at a time; say which with --domain (from Python: "
+                f"domain=), one of {', '.join(self.domains)}."
+            )
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         low = resolve_precision(precision, device.type) == "bf16" and (
             precision == "bf16" or len(texts) >= BF16_FROM_ROWS
@@ -224,7 +276,9 @@ class TextEncoder(Encoder):
         was_training = self.training
         self.eval()
         try:
-            tower = copy.deepcopy(self.tower).to(torch.bfloat16) if low else self.tower
+            tower = copy.deepcopy(self.tower) if low else self.tower
+            if low:
+                tower[0].to(torch.bfloat16)  # what follows it is small, and works on its vectors in float32
             with torch.inference_mode():
                 tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
@@ -256,13 +310,122 @@ class TextEncoder(Encoder):
             dense.linear = projector
             modules.append(dense)
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
-        return TextEncoder(tower.to(self.tower.device), self._name, like=self)
+        return TextEncoder(
+            tower.to(self.tower.device),
+            self._name,
+            like=self,
+            domains=self.domains,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
+    def with_domains(self, domains: Mapping[str, Domain], *, needed: bool = False) -> TextEncoder:
+        """Return the tower with domains to choose from; it shares all weights with this one.
+
+        Args:
+            domains: What is done for each, by name.
+            needed: Whether texts can only be encoded for one of them.
+        """
+        return TextEncoder(
+            self.tower,
+            self._name,
+            like=self,
+            part=self.part,
+            domains=domains,
+            needs_domain=needed,
+            first_token=self.first_token,
+        )
+
+    def for_domain(self, name: str) -> TextEncoder:
+        """Return the encoder of one domain: a plain encoder that shares all weights with this one.
+
+        Raises:
+            InputError: The model has no such domain; the nearest is named.
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Dense
+
+        if not self.domains:
+            raise InputError(f"'{self._name}' has no domains; leave --domain out.")
+        if name not in self.domains:
+            raise unknown(f"domain of {self._name}", name, self.domains)
+        domain, modules = self.domains[name], list(self.tower)
+        if domain.changes_embeddings:
+            moved = Dense(self.dim, self.dim, activation_function=nn.Identity())
+            moved.linear = domain.map_of(self.dim)
+            modules.insert(len(modules) - int(self.normalises), moved)
+        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part={**self.part, "domain": name},
+            first_token=self.first_token if domain.first_token is None else domain.first_token,
+        )
+
+    def truncated(self, layers: int | None = None, dims: int | None = None) -> TextEncoder:
+        """Return a smaller encoder: the first layers of the transformer, the first numbers of an embedding.
+
+        The upper layers are not run, and not saved. What is left out of an embedding is left out before a trailing
+        normalisation, so that unit vectors stay unit vectors.
+
+        Args:
+            layers: Layers that are run, in ``[1, N]``; None: all.
+            dims: Numbers that are kept of an embedding, in ``[1, D]``; None: all.
+
+        Returns:
+            A plain encoder that shares all weights with this one.
+
+        Raises:
+            InputError: A number is out of its range, or the encoder cannot be cut there.
+
+        Example:
+            >>> from likewise.encoders import load_text_encoder
+            >>> small = load_text_encoder("all-MiniLM-L6-v2").truncated(layers=3, dims=64)
+            >>> small.num_layers, small.encode(["a small house for a dog"]).shape
+            (3, torch.Size([1, 64]))
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Dense
+
+        modules, part = list(self.tower), dict(self.part)
+        if layers is not None:
+            if not 1 <= layers <= self.num_layers:
+                raise InputError(
+                    f"layers is {layers}; the model '{self._name}' has {self.num_layers}, use 1 to {self.num_layers}."
+                )
+            self._refuse_mixed_layers()
+            modules[0] = without_upper_layers(modules[0], layers)
+            part["layers"] = layers
+        if dims is not None:
+            if not 1 <= dims <= self.dim:
+                raise InputError(
+                    f"dims is {dims}; an embedding of '{self._name}' has {self.dim} numbers, keep 1 to {self.dim}."
+                )
+            if dims < self.dim:
+                # A product with ones and zeros is exact, and every program that reads the folder knows it.
+                kept = Dense(self.dim, dims, bias=False, activation_function=nn.Identity(),
+                             init_weight=torch.eye(dims, self.dim))  # fmt: skip
+                modules.insert(len(modules) - int(self.normalises), kept.requires_grad_(False))
+            part["dims"] = dims
+        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part=part,
+            domains=self.domains if dims is None else {},
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
 
     def save(self, folder: Path) -> None:
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
         folder.mkdir(parents=True, exist_ok=True)
         with foreign_progress_off():
             self.tower.save(str(folder), create_model_card=False, safe_serialization=True)
+        if self.domains or self.first_token is not None:
+            write_domains(folder, self.domains, needed=self.needs_domain, first_token=self.first_token)
 
     def _token_features(self, tokens: Tokens) -> Tensor:
         """Encode the tokens of texts that are sorted by length."""
@@ -275,9 +438,36 @@ class TextEncoder(Encoder):
             parts.append(read["token_embeddings"][read["attention_mask"].bool()])
         return torch.cat(parts)
 
-    def _run(self, tower: SentenceTransformer, tokens: Tokens, *, packed: bool | None = None) -> Tensor:
+    def _refuse_mixed_layers(self) -> None:
+        from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
+
+        layers_of(self.tower[0])  # says so where there are none
+        if any(isinstance(module, WeightedLayerPooling) for module in self.tower):
+            raise InputError(
+                f"the pooling of '{self._name}' mixes several layers, so that no single one has an embedding; use an "
+                "encoder that pools its last layer, or train with --pooling mean."
+            )
+
+    def _run(
+        self,
+        tower: SentenceTransformer,
+        tokens: Tokens,
+        *,
+        packed: bool | None = None,
+        return_layers: Sequence[int] | None = None,
+    ) -> Tensor:
         """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
-        features = self._read(tower, tokens, packed=self.packs if packed is None else packed)
+        packed = self.packs if packed is None else packed
+        if return_layers is None:
+            return self._pooled(tower, self._read(tower, tokens, packed=packed))
+        with watched_layers(tower[0], return_layers) as outputs:
+            read = self._read(tower, tokens, packed=packed)
+        last = read["token_embeddings"]
+        several = [{**read, "token_embeddings": outputs.at(layer, last).float()} for layer in return_layers]
+        return torch.stack([self._pooled(tower, features) for features in several], dim=1)
+
+    def _pooled(self, tower: SentenceTransformer, features: dict[str, Any]) -> Tensor:
+        """Run what follows the transformer, but a trailing ``Normalize``, over what it says of the tokens."""
         for module in list(tower)[1 : len(tower) - int(self.normalises)]:
             features = module(features)
         pooled: Tensor = features["sentence_embedding"]
