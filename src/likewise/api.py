@@ -103,16 +103,17 @@ def train_run(
 
 
 def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
+    kind = get_method(config.method)
+    free = FREE_ON_RESUME | kind.free_on_resume
     if resume:
         saved = read_settings(out / RESOLVED)
-        refuse_changes(saved, {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}, FREE_ON_RESUME)
+        refuse_changes(saved, {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}, free)
         if (out / artefact.ABOUT).exists():
             return artefact.load(out)
-    kind = get_method(config.method)
     table = open_training_data(config, rows, rejected=out / "rejected.jsonl")
     tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
     if resume:
-        refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
+        refuse_changes(read_settings(out / RESOLVED), tree, free)
     method = build_method(config)
     validation, space = _validation(config), _space(config, kind, table)
     if distributed.rank() == 0:

@@ -146,6 +146,11 @@ class CurationReport:
     counts: Counter[str] = field(default_factory=Counter)
     swapped: int = 0
 
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> CurationReport:
+        """Make one again of what :meth:`as_dict` returned."""
+        return cls(Counter({name: n for name, n in counts.items() if name != "swapped"}), counts["swapped"])
+
     def add(self, triple: CuratedTriple) -> None:
         """Count one more."""
         self.counts[triple.dropped or "kept"] += 1

@@ -6,8 +6,9 @@ from likewise.generators.base import ContrastiveGenerator, Generator
 from likewise.generators.contrastive import ContrastiveLogits, contrastive_logits
 from likewise.generators.endpoint import EndpointGenerator, Estimate
 from likewise.generators.local import LocalGenerator
-from likewise.generators.scoring import EncoderScorer, PromptScorer, TripleScorer, parse_score
-from likewise.generators.triples import first_sentence, write_triples, writing_prompt
+from likewise.generators.opening import generator_identity, is_endpoint, open_generator
+from likewise.generators.scoring import EncoderScorer, PromptScorer, TripleScorer, parse_score, scoring_prompt
+from likewise.generators.triples import first_sentence, sides_lacking, write_triples, writing_prompt
 
 __all__ = [
     "ContrastiveGenerator",
@@ -21,7 +22,12 @@ __all__ = [
     "TripleScorer",
     "contrastive_logits",
     "first_sentence",
+    "generator_identity",
+    "is_endpoint",
+    "open_generator",
     "parse_score",
+    "scoring_prompt",
+    "sides_lacking",
     "write_triples",
     "writing_prompt",
 ]

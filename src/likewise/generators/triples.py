@@ -9,7 +9,7 @@ from typing import Any, Literal
 from likewise.errors import InputError
 from likewise.generators.base import ContrastiveGenerator, Generator
 
-__all__ = ["first_sentence", "write_triples", "writing_prompt"]
+__all__ = ["first_sentence", "sides_lacking", "write_triples", "writing_prompt"]
 
 Side = Literal["positive", "negative"]
 
@@ -40,6 +40,11 @@ def writing_prompt(sentence: str, side: Side) -> str:
     ask = f"Write a sentence that is {_RELATION[side]} '{{}}':"
     shots = "".join(f"{ask.format(given)} '{reply}'\n\n" for given, reply in _SHOTS[side])
     return f"Here is how to write such sentences.\n\n{shots}{ask.format(' '.join(sentence.split()))}"
+
+
+def sides_lacking(row: Mapping[str, Any]) -> list[Side]:
+    """Return which of ``positive`` and ``negative`` a row does not bring."""
+    return [side for side in _RELATION if not row.get(side)]
 
 
 def first_sentence(reply: str) -> str | None:
@@ -93,7 +98,7 @@ def write_triples(
         )
     left = iter(rows)
     while made := [dict(row) for row in islice(left, batch_size)]:
-        missing = [(row, side) for row in made for side in _RELATION if not row.get(side)]
+        missing = [(row, side) for row in made for side in sides_lacking(row)]
         prompts = [writing_prompt(row["text"], side) for row, side in missing]
         replies = _replies(generator, prompts, missing, beta, gamma) if prompts else []
         for (row, side), reply in zip(missing, replies, strict=True):

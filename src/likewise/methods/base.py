@@ -57,6 +57,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             ``"likewise.products.lookup:Lookup"``.
         continues: Where training is repeated in rounds, whether a round goes on from the weights of the one before;
             else it begins with those that were loaded.
+        free_on_resume: Settings that may differ when a run goes on, because no number of it depends on them.
     """
 
     paper: ClassVar[Paper]
@@ -71,6 +72,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     validation: ClassVar[str] = "similarity"
     products: ClassVar[Mapping[str, str]] = {}
     continues: ClassVar[bool] = False
+    free_on_resume: ClassVar[frozenset[str]] = frozenset()
 
     config_type: ClassVar[type]
     encoder_config_type: ClassVar[type]
