@@ -451,8 +451,8 @@ class _Preparation:
         if share > TOO_MANY_MASKED:
             self.stages.say(
                 f"warning: {self.config.frozen} finds {share:.0%} of all pairs more alike than phi "
-                f"{self.config.phi:g}, so they are no negatives; its cosines are too high for this phi. Raise --phi, or take an encoder that "
-                "was trained by contrast as --frozen."
+                f"{self.config.phi:g}, so they are no negatives; its cosines are too high for this phi. Raise --phi, "
+                "or take an encoder that was trained by contrast as --frozen."
             )
 
     def _tell_cost(self, doing: str, generator: LocalGenerator | EndpointGenerator, prompts: Iterable[str]) -> None:
