@@ -8,8 +8,9 @@ two neighbouring words exchanged.
 
 Arms from the first two layers of all-MiniLM-L6-v2 with mean pooling, 60 steps of 64 rows each, paired by seed, that is
 by the order of the batches: no stage at all (which is supervised SimCSE, used without its head), curation alone, the
-mask alone, both, both with the official loss, no stage on the clean rows (an upper bound); and the method ``simcse`` itself on the noisy rows. Scorer and frozen
-encoder are the whole of all-MiniLM-L6-v2, which is stronger than what is trained: part of a gain is distillation.
+mask alone, both, both with the official loss, no stage on the clean rows (an upper bound); and the method ``simcse``
+itself on the noisy rows. Scorer and frozen encoder are the whole of all-MiniLM-L6-v2, which is stronger than what is
+trained: part of a gain is distillation.
 
 The curation itself is measured against the noise that was put in, by the default rule and by the official rule 13 (4
 and 4): how many of the swapped triples it puts right or drops, how many of its swaps are right, and how much noise is

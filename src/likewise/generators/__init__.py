@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from likewise.generators.base import ContrastiveGenerator, Generator
-from likewise.generators.contrastive import ContrastiveLogits, contrastive_logits
+from likewise.generators.contrastive import ContrastiveLogits, check_contrast, contrastive_logits
 from likewise.generators.endpoint import EndpointGenerator, Estimate
 from likewise.generators.local import LocalGenerator
 from likewise.generators.opening import generator_identity, is_endpoint, open_generator
@@ -20,6 +20,7 @@ __all__ = [
     "LocalGenerator",
     "PromptScorer",
     "TripleScorer",
+    "check_contrast",
     "contrastive_logits",
     "first_sentence",
     "generator_identity",

@@ -15,7 +15,7 @@ from likewise.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-__all__ = ["ContrastiveLogits", "contrastive_logits"]
+__all__ = ["ContrastiveLogits", "check_contrast", "contrastive_logits"]
 
 
 def contrastive_logits(
@@ -42,7 +42,7 @@ def contrastive_logits(
         >>> contrastive_logits(torch.tensor([2.0, 1.0, -4.0]), torch.tensor([2.0, 0.0, -9.0]), beta=0.5)
         tensor([2.0000, 1.5000,   -inf])
     """
-    _check(beta, gamma)
+    check_contrast(beta, gamma)
     if not beta:
         return wanted
     # With beta times the difference, equal logits stay as they are to the bit.
@@ -70,7 +70,7 @@ class ContrastiveLogits:
     """
 
     def __init__(self, model: Any, opposite: Mapping[str, Tensor], beta: float, gamma: float) -> None:
-        _check(beta, gamma)
+        check_contrast(beta, gamma)
         self._model, self._beta, self._gamma = model, beta, gamma
         self._mask = opposite["attention_mask"]
         self._read = 0  # tokens of the reply's side that the opposite pass has read, or the prompt's length before it
@@ -111,7 +111,8 @@ class ContrastiveLogits:
         return contrastive_logits(scores, opposite, self._beta, self._gamma)
 
 
-def _check(beta: float, gamma: float) -> None:
+def check_contrast(beta: float, gamma: float) -> None:
+    """Refuse values that are out of their range."""
     if not 0 <= beta < math.inf:
         raise InputError(f"beta of contrastive decoding is {beta}; it is 0 (plain decoding) or more (usual: 0.5).")
     if not 0 <= gamma <= 1:

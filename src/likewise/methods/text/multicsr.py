@@ -78,6 +78,7 @@ from likewise.generators import (
     LocalGenerator,
     PromptScorer,
     TripleScorer,
+    check_contrast,
     generator_identity,
     is_endpoint,
     open_generator,
@@ -178,6 +179,7 @@ class Config:
         if self.rule is not None and self.rule not in CURATION_RULES:
             raise InputError(f"rule is {self.rule}; official rules are numbered 2 to 18. Leave it out for your own.")
         CurationRule(self.alpha, self.beta, self.gap)
+        check_contrast(self.contrast or 0.0, self.plausibility)
         if self.scorer == "generator" and self.generator is None:
             raise InputError("the scorer is the generator, and there is none; give --generator, or --scorer encoder.")
         behind_endpoint = self.generator is not None and is_endpoint(self.generator)
@@ -447,7 +449,7 @@ class _Preparation:
         alike = (text @ torch.cat(others).T).clamp(max=1.0) > self.config.phi
         own = torch.arange(len(sample))
         alike[own, own] = False
-        share = float(alike.float().mean())
+        share = float(alike.sum() / max(alike.numel() - len(sample), 1))
         if share > TOO_MANY_MASKED:
             self.stages.say(
                 f"warning: {self.config.frozen} finds {share:.0%} of all pairs more alike than phi "
