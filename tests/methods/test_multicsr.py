@@ -237,7 +237,7 @@ def test_nothing_left_is_an_error_with_the_counts(tmp_path, tiny_tower):
 
 
 def test_rows_without_positives_ask_for_a_generator(tmp_path, tiny_tower):
-    with pytest.raises(InputError, match="brings no positive and no negative; .* --generator"):
+    with pytest.raises(InputError, match=r"brings no positive and no negative; .* --generator"):
         prepared(tmp_path, open_table([{"text": "a"}], columns=MultiCSR.columns), tiny_tower)
 
 

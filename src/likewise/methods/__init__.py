@@ -34,6 +34,10 @@ METHODS = {
         "likewise.methods.text.multicsr:MultiCSR",
         "Sentence embeddings from triples that a language model wrote: written, curated, masked",
     ),
+    "2dmse": MethodEntry(
+        "likewise.methods.text.mse2d:MSE2D",
+        "Embeddings for any speed and size: usable at every number of layers and of dimensions",
+    ),
 }
 """Every method by name."""
 
