@@ -22,6 +22,10 @@ OWN = {
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
     ),
+    "multicsr": (
+        "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
+        "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
+    ),
     "pairs": "temperature learn_temperature symmetric",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
 }
