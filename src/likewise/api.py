@@ -195,6 +195,8 @@ def _nothing_left_behind(out: Path, resume: bool) -> Iterator[None]:
     try:
         yield
     except InputError:
+        with contextlib.suppress(OSError):  # there is none, or something is in it
+            (out / "prepared").rmdir()
         begun = any((out / name).exists() for name in ("prepared", "metrics.csv", "round-1"))
         if not resume and not begun and distributed.rank() == 0:
             (out / RESOLVED).unlink(missing_ok=True)

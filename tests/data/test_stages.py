@@ -133,3 +133,13 @@ def test_people_are_told_how_far_it_is(tmp_path):
 def test_a_vector_is_a_list_of_finite_numbers(value, problem):
     found = Vector.problem(value)
     assert found is None if problem is None else problem in found
+
+
+def test_a_making_that_cannot_begin_leaves_nothing_behind(tmp_path):
+    def breaks(start):
+        raise InputError("the model cannot be loaded.")
+        yield
+
+    with pytest.raises(InputError, match="cannot be loaded"):
+        Stages(tmp_path / "prepared").appended("dear", [TEXT], breaks, depends_on={})
+    assert list((tmp_path / "prepared").iterdir()) == []

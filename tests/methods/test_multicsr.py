@@ -346,6 +346,7 @@ def test_a_generation_that_breaks_off_goes_on_sentence_by_sentence(tmp_path, own
         ({"objective": "other"}, r"objective is 'other'"),
         ({"temperature": 0.0}, r"temperature is 0.0"),
         ({"frozen": "no-such-model"}, r"unknown model or folder 'no-such-model'"),
+        ({"generator": "no/such-model"}, r"cannot load the language model 'no/such-model'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_made(settings, says, tmp_path):

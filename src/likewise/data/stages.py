@@ -120,15 +120,15 @@ class Stages:
             made_from, wanted = _made_from(temporary), _as_text(depends_on)
             if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
                 temporary.unlink(missing_ok=True)
-                made_from.write_text(wanted, encoding="utf-8")
             done = _keep_whole_lines(temporary)
             if done:
                 self.say(f"{name}: going on behind {done:,} rows that are there already")
-            with temporary.open("a", encoding="utf-8") as file:
-                for row in make(done):
+            for row in make(done):  # where the making cannot begin, nothing is left behind
+                if not temporary.exists():
+                    made_from.write_text(wanted, encoding="utf-8")
+                with temporary.open("a", encoding="utf-8") as file:
                     file.write(_line(row))
-                    file.flush()
-                    done += 1
+                done += 1
             if not done:
                 raise _no_row(name)
 
