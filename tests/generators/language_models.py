@@ -22,8 +22,9 @@ WORDS = [
 ]  # fmt: skip
 
 
-def _tokenizer(ends: bool, template: str | None) -> PreTrainedTokenizerFast:
-    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token=UNKNOWN))
+def _tokenizer(ends: bool, template: str | None, lines: bool) -> PreTrainedTokenizerFast:
+    words = [*WORDS[:-10], *("\n" * (k + 1) for k in range(10))] if lines else WORDS
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     inner.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     if ends:
         inner.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
@@ -33,8 +34,13 @@ def _tokenizer(ends: bool, template: str | None) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def save_language_model(folder: Path, kind: str, *, template: str | None = None, positions: int = 256) -> str:
-    """Write a model of one or two layers into a folder; kinds are "gpt2", "llama" and "t5"."""
+def save_language_model(
+    folder: Path, kind: str, *, template: str | None = None, positions: int = 256, lines: bool = False
+) -> str:
+    """Write a model of one or two layers into a folder; kinds are "gpt2", "llama" and "t5".
+
+    With ``lines`` many of its words are ends of lines.
+    """
     torch.manual_seed(3)
     size = len(WORDS)
     if kind == "gpt2":
@@ -56,5 +62,5 @@ def save_language_model(folder: Path, kind: str, *, template: str | None = None,
         )  # fmt: skip
         model = T5ForConditionalGeneration(config)
     model.eval().save_pretrained(folder)
-    _tokenizer(kind == "t5", template).save_pretrained(folder)
+    _tokenizer(kind == "t5", template, lines).save_pretrained(folder)
     return str(folder)

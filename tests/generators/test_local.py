@@ -80,3 +80,14 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
 def test_opposites_belong_to_prompts(folder):
     with pytest.raises(ValueError, match="1 opposites for 2 prompts"):
         LocalGenerator(folder).generate_against(["a", "b"], ["c"], beta=0.5, gamma=0.1)
+
+
+def test_a_reply_may_end_with_its_first_line(tmp_path):
+    name = save_language_model(tmp_path, "gpt2", lines=True)
+    prompts = ["a dog", "the cat", "house river house", "sand", "write a sentence", "how", "children", "of castle"]
+    whole = LocalGenerator(name, max_new_tokens=12).generate(prompts)
+    lines = LocalGenerator(name, max_new_tokens=12, one_line=True).generate(prompts)
+    assert any(len(line) < len(reply) for line, reply in zip(lines, whole, strict=True))
+    for reply, line in zip(whole, lines, strict=True):
+        assert reply.startswith(line)
+        assert line == reply or ("\n" in line.lstrip() and "\n" not in line.strip())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.errors import InputError
@@ -27,6 +28,8 @@ class LocalGenerator:
             run.
         max_new_tokens: Longest reply in tokens, >= 1 (MultiCSR: 256).
         batch_size: Prompts that are read at a time, >= 1.
+        one_line: End a reply behind its first line that says anything. A model that was not taught to answer goes on
+            with further examples of its own until it has written ``max_new_tokens``.
 
     Raises:
         InputError: The name is no language model that can be loaded, or a number is out of its range.
@@ -34,13 +37,14 @@ class LocalGenerator:
     Cost: that of the model; a GPU is used where there is one, in bfloat16.
     """
 
-    def __init__(self, name: str, *, max_new_tokens: int = 256, batch_size: int = 16) -> None:
+    def __init__(self, name: str, *, max_new_tokens: int = 256, batch_size: int = 16, one_line: bool = False) -> None:
         if max_new_tokens < 1 or batch_size < 1:
             raise InputError(
                 f"the generator is asked for at most {max_new_tokens} tokens, {batch_size} prompts at a time; both are "
                 "at least 1 (usual: 256 and 16)."
             )
         self.name, self.max_new_tokens, self.batch_size = name, max_new_tokens, batch_size
+        self.one_line = one_line
         self.model, self.tokenizer = _load(name)
         config = self.model.config
         positions = None if config.is_encoder_decoder else getattr(config, "max_position_embeddings", None)
@@ -106,13 +110,29 @@ class LocalGenerator:
     def _decode(self, prompts: Sequence[str], opposites: Sequence[str] | None, beta: float, gamma: float) -> list[str]:
         batch = self._batch(prompts)
         hooks = [] if opposites is None else [ContrastiveLogits(self.model, self._batch(opposites), beta, gamma)]
+        # What generate returns begins with the prompt, or with the one token that decoders start from.
+        written = 1 if self.model.config.is_encoder_decoder else batch["input_ids"].shape[1]
         ids = self.model.generate(
-            **batch, max_new_tokens=self.max_new_tokens, do_sample=False, num_beams=1, logits_processor=hooks
-        )
-        if not self.model.config.is_encoder_decoder:
-            ids = ids[:, batch["input_ids"].shape[1] :]
+            **batch,
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            logits_processor=hooks,
+            stopping_criteria=[_LineEnds(self.tokenizer, written)] if self.one_line else [],
+        )[:, written:]
         replies: list[str] = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return replies
+
+
+class _LineEnds:
+    """A stopping criterion of transformers' ``generate``: the reply has a line that says something, and it is over."""
+
+    def __init__(self, tokenizer: Any, start: int) -> None:
+        self._tokenizer, self._start = tokenizer, start
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        replies = self._tokenizer.batch_decode(input_ids[:, self._start :], skip_special_tokens=True)
+        return torch.tensor(["\n" in reply.lstrip() for reply in replies], device=input_ids.device)
 
 
 def _load(name: str) -> tuple[Any, Any]:

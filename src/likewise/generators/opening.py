@@ -26,6 +26,7 @@ def open_generator(
     url: str | None = None,
     max_new_tokens: int = 256,
     batch_size: int = 16,
+    one_line: bool = False,
     token_limit: int = 1_000_000,
     prices: tuple[float, float] = (0.0, 0.0),
 ) -> LocalGenerator | EndpointGenerator:
@@ -36,6 +37,7 @@ def open_generator(
         url: Where the endpoint is; only for one.
         max_new_tokens: Longest reply in tokens.
         batch_size: Prompts that a model reads at a time; only for one that runs here.
+        one_line: Whether a reply ends behind its first line; only for one that runs here.
         token_limit: Most tokens that may be taken; only for an endpoint.
         prices: What a million tokens of prompts and of replies cost; only for an endpoint.
 
@@ -46,7 +48,7 @@ def open_generator(
         return EndpointGenerator(
             name.removeprefix(ENDPOINT), url=url, max_new_tokens=max_new_tokens, token_limit=token_limit, prices=prices
         )
-    return LocalGenerator(name, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    return LocalGenerator(name, max_new_tokens=max_new_tokens, batch_size=batch_size, one_line=one_line)
 
 
 def generator_identity(name: str, url: str | None = None) -> str:

@@ -255,7 +255,7 @@ class MultiCSR(SentenceMethod[Config]):
         """One pass over all three texts, then each text told from all positives and negatives of the batch."""
         text: Tokens = batch["text"]
         features: Tensor = self.encoder(text.followed_by(batch["positive"], batch["negative"]))
-        query, key, negative = unit_vectors(self.head(features)).split(len(batch))  # [B, D] each
+        query, key, negative = unit_vectors(self.head(features)).split([len(batch)] * 3)  # [B, D] each
         options, metrics = self._masking(batch)
         rows: RowLosses
         if self.config.objective == "official":
@@ -311,6 +311,7 @@ class _Preparation:
                 url=config.endpoint_url,
                 max_new_tokens=config.generator_tokens,
                 batch_size=config.generator_batch,
+                one_line=True,
                 token_limit=config.token_limit,
                 prices=(config.price_in, config.price_out),
             )
