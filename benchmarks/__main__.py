@@ -23,6 +23,8 @@ NAMES = {
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
     "multicsr": "what MultiCSR's curation and mask bring on triples four of ten of which were made wrong",
+    "whitenedcse": "whitening of views in shuffled groups against SimCSE, more views, and whitening without training",
+    "debcse": "pairs drawn by inverse propensity against SimCSE's copies: quality, and the bias of shared words",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }

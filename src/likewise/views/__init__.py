@@ -3,10 +3,12 @@
 from likewise.views.base import Batch, Views
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
+from likewise.views.sampled import SampledPairs
 from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
+    "SampledPairs",
     "SubwordRepeat",
     "TextChange",
     "TextInput",
