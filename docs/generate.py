@@ -37,6 +37,8 @@ from likewise.run_config import RunConfig
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 FEWEST_SEEDS = 3
 """Figures from fewer seeds are not shown."""
+MOST_COLUMNS = 8
+"""More figures than this go down, and the arms across."""
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
 GROUPS = {
     "settings": "Settings of the method",
@@ -182,11 +184,13 @@ def _arms(stored: Mapping[str, Any]) -> str:
     arms = {"untrained": [stored["untrained"]]}
     for run in runs:
         arms.setdefault(run["arm"], []).append(run)
-    rows = [
-        (arm, *(spread([run["figures"][figure] for run in several], ".2f") for figure in figures))
-        for arm, several in arms.items()
-    ]
-    return table(("", *figures), rows)
+
+    def cell(arm: str, figure: str) -> str:
+        return spread([run["figures"][figure] for run in arms[arm]], ".2f")
+
+    if len(figures) > MOST_COLUMNS:
+        return table(("", *arms), [(figure, *(cell(arm, figure) for arm in arms)) for figure in figures])
+    return table(("", *figures), [(arm, *(cell(arm, figure) for figure in figures)) for arm in arms])
 
 
 def spaces(path: Path) -> str:

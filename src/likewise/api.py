@@ -107,10 +107,14 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
     free = FREE_ON_RESUME | kind.free_on_resume
     if resume:
         saved = read_settings(out / RESOLVED)
-        refuse_changes(saved, {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}, free)
+        wanted = {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}
+        # What was completed from the data is compared when they are open.
+        unsaid = {name for name in kind.from_data if not getattr(config.settings, name)}
+        refuse_changes(saved, wanted, free | unsaid)
         if (out / artefact.ABOUT).exists():
             return artefact.load(out)
     table = open_training_data(config, rows, rejected=out / "rejected.jsonl")
+    config = config.completed(table)
     tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
     if resume:
         refuse_changes(read_settings(out / RESOLVED), tree, free)

@@ -38,6 +38,7 @@ def _folders_of_the_test(monkeypatch, tmp_path_factory):
 
 def build(name: str, **settings) -> tuple[Method, RunConfig]:
     config = RunConfig.resolve(name, {"data": "rows", **small(name), **settings})
+    config = config.completed(likewise.open_table(rows(name), columns=get_method(name).columns_for(config.settings)))
     torch.manual_seed(config.training.seed)
     return get_method(name).build(config.settings, config.encoder), config
 

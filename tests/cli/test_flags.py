@@ -36,6 +36,10 @@ OWN = {
         "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
         "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
     ),
+    "moe-cocitation": (
+        "domains pairs held_out experts domain_token expert_layers router top_k num_experts modulated auxiliary "
+        "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
+    ),
     "pairs": "temperature learn_temperature symmetric",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
     "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
@@ -106,6 +110,7 @@ OF_TASKS = {
     "knn": (SPLIT, "k vote temperature"),
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
+    "pair_classification": ("", ""),
     "few_shot": ("", "ways shots queries episodes"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k"),

@@ -3,8 +3,10 @@
 from likewise.encoders.base import Encoder
 from likewise.encoders.domains import Domain
 from likewise.encoders.embedder import Embedder, Role
+from likewise.encoders.experts import Experts, ExpertsPlan, Router, add_experts, experts_of
 from likewise.encoders.precision import has_fast_bf16, resolve_precision
 from likewise.encoders.pretrained import TextEncoderConfig, load_text_encoder, masked_language_weights
+from likewise.encoders.prompts import add_words
 from likewise.encoders.text import TextEncoder
 from likewise.encoders.tokens import TextTokenizer, Tokens
 
@@ -12,11 +14,17 @@ __all__ = [
     "Domain",
     "Embedder",
     "Encoder",
+    "Experts",
+    "ExpertsPlan",
     "Role",
+    "Router",
     "TextEncoder",
     "TextEncoderConfig",
     "TextTokenizer",
     "Tokens",
+    "add_experts",
+    "add_words",
+    "experts_of",
     "has_fast_bf16",
     "load_text_encoder",
     "masked_language_weights",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
+from likewise.encoders.experts import read_experts
 from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
@@ -93,9 +94,11 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
     if config.soft_prompt or config.freeze:
         add_soft_prompt(tower, config.soft_prompt, freeze=config.freeze)
     domains, needs_domain, first_token = read_domains(Path(source))
-    return TextEncoder(
+    encoder = TextEncoder(
         tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
     )
+    read_experts(Path(source), tower)  # how the tower is run was found out without them: they ask for a domain
+    return encoder.eval()
 
 
 def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:

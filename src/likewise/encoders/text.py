@@ -18,6 +18,7 @@ from likewise.encoders.depth import layers_of, watched_layers, with_layers
 from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
+from likewise.encoders.experts import experts_of, router_logits, with_one_expert, write_experts
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.prompts import set_prompts, with_plain_words
@@ -196,7 +197,9 @@ class TextEncoder(Encoder):
         features: Tensor = self(inputs[0].followed_by(*inputs[1:]), **how)
         return tuple(features.split([len(part) for part in inputs]))
 
-    def encode_rows(self, inputs: Tokens, *, return_layers: Sequence[int] | None = None) -> Tensor:
+    def encode_rows(
+        self, inputs: Tokens, *, return_layers: Sequence[int] | None = None, return_routes: bool = False
+    ) -> Tensor:
         """Encode ``B`` texts in float32, before any trailing normalisation.
 
         Args:
@@ -204,9 +207,11 @@ class TextEncoder(Encoder):
             return_layers: Ask for the features at several depths of the same pass: what the pooling, and whatever
                 follows it, makes of the tokens after so many layers of the transformer. 0 is before the first layer,
                 ``N`` after the last. They are the features of :meth:`truncated` at that depth.
+            return_routes: Ask for what the routers of an encoder with experts said of each text.
 
         Returns:
-            ``features [B, D]``; with ``return_layers`` of ``K`` depths, ``[B, K, D]`` in that order.
+            ``features [B, D]``; with ``return_layers`` of ``K`` depths, ``[B, K, D]`` in that order; with
+            ``return_routes`` ``[B, D + L E]``: the features, then the logits of ``E`` experts in each of ``L`` layers.
 
         Raises:
             InputError: A depth that the encoder does not have, or an encoder without output layer by layer.
@@ -215,16 +220,17 @@ class TextEncoder(Encoder):
             self._refuse_mixed_layers()
         if not len(inputs):
             # A process without rows still takes part: its weights get a gradient, of zero.
-            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device), return_layers=return_layers)[:0]
+            how: dict[str, Any] = {"return_layers": return_layers, "return_routes": return_routes}
+            return self.encode_rows(self._no_text().to(inputs.ids.device), **how)[:0]
         order = self.order(inputs)
         ordered = inputs.select(order)
         if self.packs:
-            features = self._run(self.tower, ordered, return_layers=return_layers)
+            features = self._run(self.tower, ordered, return_layers=return_layers, return_routes=return_routes)
         else:
             device = inputs.ids.device
             rows = torch.arange(len(inputs), device=device).split(PADDED_ROWS)
-            parts = [self._run(self.tower, ordered.select(part), return_layers=return_layers) for part in rows]
-            features = torch.cat(parts)
+            how = {"return_layers": return_layers, "return_routes": return_routes}
+            features = torch.cat([self._run(self.tower, ordered.select(part), **how) for part in rows])
         return features[torch.argsort(order)]
 
     def token_features(self, tokens: Tokens) -> Tensor:
@@ -243,7 +249,7 @@ class TextEncoder(Encoder):
         """
         _ = self.transformer  # says so where there is none
         if not len(tokens):
-            return self.token_features(self.tokenizer([""]).to(tokens.ids.device))[:0]
+            return self.token_features(self._no_text().to(tokens.ids.device))[:0]
         self.encoded += len(tokens)
         order = self.order(tokens)
         features = self.in_chunks(self._token_features, tokens, order)
@@ -351,12 +357,15 @@ class TextEncoder(Encoder):
             first_token=self.first_token,
         )
 
-    def with_domains(self, domains: Mapping[str, Domain], *, needed: bool = False) -> TextEncoder:
+    def with_domains(
+        self, domains: Mapping[str, Domain], *, needed: bool = False, first_token: int | None = None
+    ) -> TextEncoder:
         """Return the tower with domains to choose from; it shares all weights with this one.
 
         Args:
             domains: What is done for each, by name.
             needed: Whether texts can only be encoded for one of them.
+            first_token: Id that begins a text for which no domain is said; None: as before.
         """
         return TextEncoder(
             self.tower,
@@ -365,7 +374,7 @@ class TextEncoder(Encoder):
             part=self.part,
             domains=domains,
             needs_domain=needed,
-            first_token=self.first_token,
+            first_token=self.first_token if first_token is None else first_token,
         )
 
     def for_domain(self, name: str) -> TextEncoder:
@@ -452,12 +461,31 @@ class TextEncoder(Encoder):
         )
 
     def save(self, folder: Path) -> None:
-        """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
+        """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only.
+
+        Of a tower with experts the former sees one of them, that of the domain, the default, or the first one.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         with foreign_progress_off():
-            with_plain_words(self.tower).save(str(folder), create_model_card=False, safe_serialization=True)
+            dense = with_one_expert(with_plain_words(self.tower), self._own_expert)
+            dense.save(str(folder), create_model_card=False, safe_serialization=True)
+        write_experts(folder, self.tower)
         if self.domains or self.first_token is not None:
             write_domains(folder, self.domains, needed=self.needs_domain, first_token=self.first_token)
+
+    @property
+    def _own_expert(self) -> int:
+        found = experts_of(self.tower)
+        plan = found[0][1].plan if found else None
+        if plan is None:
+            return 0
+        return plan.first_tokens.index(self.first_token) if self.first_token in plan.first_tokens else plan.default or 0
+
+    def _no_text(self) -> Tokens:
+        """Return one text of nothing, which any tower can encode."""
+        tokens, found = self.tokenizer([""]), experts_of(self.tower)
+        known = found[0][1].plan.first_tokens if found else ()
+        return tokens.starting_with(torch.tensor(known[:1])) if known else tokens
 
     def _token_features(self, tokens: Tokens) -> Tensor:
         """Encode the tokens of texts that are sorted by length."""
@@ -487,11 +515,14 @@ class TextEncoder(Encoder):
         *,
         packed: bool | None = None,
         return_layers: Sequence[int] | None = None,
+        return_routes: bool = False,
     ) -> Tensor:
         """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
         packed = self.packs if packed is None else packed
         if return_layers is None:
-            return self._pooled(tower, self._read(tower, tokens, packed=packed))
+            features = self._pooled(tower, self._read(tower, tokens, packed=packed))
+            routes = router_logits(tower) if return_routes else None
+            return features if routes is None else torch.cat([features, routes.flatten(1)], dim=1)
         with watched_layers(tower[0], return_layers) as outputs:
             read = self._read(tower, tokens, packed=packed)
         last = read["token_embeddings"]

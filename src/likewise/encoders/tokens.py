@@ -87,6 +87,17 @@ class Tokens:
             torch.cat([part.ids for part in every]), torch.cat([part.lengths for part in every]), self.prompt_tokens
         )
 
+    def starting_with(self, first: Tensor) -> Tokens:
+        """Return the texts with other first tokens, ``first`` int64 ``[B]``.
+
+        Example:
+            >>> Tokens.from_lists([[5, 6, 7], [8]]).starting_with(torch.tensor([1, 2])).ids.tolist()
+            [1, 6, 7, 2]
+        """
+        ids = self.ids.clone()
+        ids[torch.cumsum(self.lengths, 0) - self.lengths] = first
+        return Tokens(ids, self.lengths, self.prompt_tokens)
+
     def positions(self) -> Tensor:
         """Return the place of each token within its text, int64 ``[T]``, from 0."""
         return _positions(self.lengths)

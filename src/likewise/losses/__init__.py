@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from likewise.losses.alike_targets import alike_targets
 from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
 from likewise.losses.other_texts import other_texts
 from likewise.losses.reduction import RowLosses
+from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
 
 __all__ = [
@@ -17,8 +19,12 @@ __all__ = [
     "NestedVariant",
     "RowLosses",
     "SimilarityMask",
+    "alike_targets",
     "bce_softmax",
     "info_nce",
+    "load_balance",
+    "mutual_information",
     "nested_widths",
     "other_texts",
+    "specified_expert",
 ]

@@ -46,6 +46,10 @@ METHODS = {
         "likewise.methods.text.mse2d:MSE2D",
         "Embeddings for any speed and size: usable at every number of layers and of dimensions",
     ),
+    "moe-cocitation": MethodEntry(
+        "likewise.methods.text.moe_cocitation:MoECocitation",
+        "One model for several domains of pairs, an expert each; pairs may come from citations",
+    ),
 }
 """Every method by name."""
 

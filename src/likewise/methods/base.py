@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
-from likewise.data import Column, Stages, Table, Text
+from likewise.data import Column, Stages, StreamedTable, Table, Text
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.encoders.embedder import Role
 from likewise.sampling import Grouping
@@ -55,6 +55,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         validation: Evaluation task that ``--eval-data`` is read for.
         products: What a user does with the trained thing, by name: where its :class:`likewise.products.Product` is, as
             ``"likewise.products.lookup:Lookup"``.
+        from_data: Settings that :meth:`completed` fills where they are not given.
         continues: Where training is repeated in rounds, whether a round goes on from the weights of the one before;
             else it begins with those that were loaded.
         free_on_resume: Settings that may differ when a run goes on, because no number of it depends on them.
@@ -71,6 +72,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     encoder_defaults: ClassVar[Mapping[str, Any]] = {}
     validation: ClassVar[str] = "similarity"
     products: ClassVar[Mapping[str, str]] = {}
+    from_data: ClassVar[frozenset[str]] = frozenset()
     continues: ClassVar[bool] = False
     free_on_resume: ClassVar[frozenset[str]] = frozenset()
 
@@ -98,6 +100,16 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def columns_for(cls, config: ConfigT) -> tuple[Column, ...]:
         """Return the columns under these settings; the class's own unless a setting changes them."""
         return cls.columns
+
+    @classmethod
+    def completed(cls, config: ConfigT, table: Table | StreamedTable) -> ConfigT:
+        """Return the settings with what only the data say (the names of domains), as they are saved with the run.
+
+        Args:
+            config: The settings as they were given.
+            table: The user's rows.
+        """
+        return config
 
     @classmethod
     def looked_at(cls, columns: Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from likewise.errors import InputError
 from likewise.sampling.duplicates import text_key
 from likewise.views.base import Batch
 
-__all__ = ["TextChange", "TextInput", "TextViews", "TokenChange"]
+__all__ = ["Swapped", "TextChange", "TextInput", "TextViews", "TokenChange"]
 
 
 class TextChange(Protocol):
@@ -131,6 +131,29 @@ class TextViews:
                 f"row {rows[place]}: column '{column}' is {texts[place]!r}, of which the encoder's tokenizer leaves no "
                 "token; a text needs at least one. Remove the row."
             )
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Views in which two columns of a row change places, each time with the chance 1/2.
+
+    Args:
+        views: What is made of the row then.
+        columns: The two columns.
+    """
+
+    views: TextViews
+    columns: tuple[str, str]
+
+    def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+        """Make the inputs of one row, perhaps with the columns swapped."""
+        one, other = self.columns
+        swapped = {**row, one: row[other], other: row[one]} if random.random() < 0.5 else row
+        return self.views(swapped, random)
+
+    def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
+        """Put rows together as the views within do."""
+        return self.views.collate(examples, row_index)
 
 
 def _of_all(examples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
