@@ -21,7 +21,7 @@ LAYERS = (
     ("methods", "evaluation"),
     ("artefact",),
     ("training",),
-    ("views", "encoders", "heads", "memory", "sampling", "data", "losses", "geometry"),
+    ("views", "encoders", "generators", "heads", "memory", "sampling", "data", "losses", "geometry"),
     ("pairwise",),
     ("distributed",),
     ("report", "settings", "state"),

@@ -104,19 +104,20 @@ def train_run(
 
 def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
     kind = get_method(config.method)
+    free = FREE_ON_RESUME | kind.free_on_resume
     if resume:
         saved = read_settings(out / RESOLVED)
         wanted = {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}
         # What was completed from the data is compared when they are open.
         unsaid = {name for name in kind.from_data if not getattr(config.settings, name)}
-        refuse_changes(saved, wanted, FREE_ON_RESUME | unsaid)
+        refuse_changes(saved, wanted, free | unsaid)
         if (out / artefact.ABOUT).exists():
             return artefact.load(out)
     table = open_training_data(config, rows, rejected=out / "rejected.jsonl")
     config = config.completed(table)
     tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
     if resume:
-        refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
+        refuse_changes(read_settings(out / RESOLVED), tree, free)
     method = build_method(config)
     validation, space = _validation(config), _space(config, kind, table)
     if distributed.rank() == 0:
@@ -198,6 +199,8 @@ def _nothing_left_behind(out: Path, resume: bool) -> Iterator[None]:
     try:
         yield
     except InputError:
+        with contextlib.suppress(OSError):  # there is none, or something is in it
+            (out / "prepared").rmdir()
         begun = any((out / name).exists() for name in ("prepared", "metrics.csv", "round-1"))
         if not resume and not begun and distributed.rank() == 0:
             (out / RESOLVED).unlink(missing_ok=True)

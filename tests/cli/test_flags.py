@@ -38,6 +38,10 @@ OWN = {
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
     ),
+    "multicsr": (
+        "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
+        "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
+    ),
     "moe-cocitation": (
         "domains pairs held_out experts domain_token expert_layers router top_k num_experts modulated auxiliary "
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from likewise.losses.alike_targets import alike_targets
+from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
@@ -24,6 +25,7 @@ __all__ = [
     "RowLosses",
     "SimilarityMask",
     "alike_targets",
+    "bce_softmax",
     "distillation",
     "info_nce",
     "listwise_distillation",

@@ -30,6 +30,10 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "multicsr": MethodEntry(
+        "likewise.methods.text.multicsr:MultiCSR",
+        "Sentence embeddings from triples that a language model wrote: written, curated, masked",
+    ),
     "whitenedcse": MethodEntry(
         "likewise.methods.text.whitenedcse:WhitenedCSE",
         "Sentence embeddings from bare sentences whose space is a cone: views whitened in shuffled groups",

@@ -58,6 +58,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         from_data: Settings that :meth:`completed` fills where they are not given.
         continues: Where training is repeated in rounds, whether a round goes on from the weights of the one before;
             else it begins with those that were loaded.
+        free_on_resume: Settings that may differ when a run goes on, because no number of it depends on them.
     """
 
     paper: ClassVar[Paper]
@@ -73,6 +74,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     products: ClassVar[Mapping[str, str]] = {}
     from_data: ClassVar[frozenset[str]] = frozenset()
     continues: ClassVar[bool] = False
+    free_on_resume: ClassVar[frozenset[str]] = frozenset()
 
     config_type: ClassVar[type]
     encoder_config_type: ClassVar[type]

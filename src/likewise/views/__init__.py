@@ -4,14 +4,12 @@ from likewise.views.base import Batch, Views
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.sampled import SampledPairs
-from likewise.views.text import Swapped, TextChange, TextInput, TextViews, TokenChange
+from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
-    "SampledPairs",
-from likewise.views.text import PairViews, TextChange, TextInput, TextViews, TokenChange
-
     "PairViews",
+    "SampledPairs",
     "SubwordRepeat",
     "Swapped",
     "TextChange",
