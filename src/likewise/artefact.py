@@ -19,9 +19,22 @@ from likewise.errors import InputError, RunError
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
-    from likewise.encoders import Embedder, TextEncoder, TokenPooling
+    from likewise.encoders import CrossEncoder, Embedder, TextEncoder, TokenPooling
+    from likewise.losses import PairTask
 
-__all__ = ["ABOUT", "About", "Model", "load", "load_model", "read_about", "save", "save_kept"]
+__all__ = [
+    "ABOUT",
+    "About",
+    "Model",
+    "load",
+    "load_model",
+    "load_pair_scorer",
+    "pair_scorer_of",
+    "pair_task_of",
+    "read_about",
+    "save",
+    "save_kept",
+]
 
 ABOUT = "likewise.json"
 KEPT = "kept"
@@ -216,6 +229,64 @@ def load_model(model: str | Path) -> Model:
     embedder, folder = load(model), Path(model)
     kept = read_state(folder, KEPT) if (folder / KEPT).is_dir() else {}
     return Model(embedder, read_about(folder) or {}, kept, folder if folder.is_dir() else None)
+
+
+def load_pair_scorer(model: str | Path) -> CrossEncoder:
+    """Load a model that scores pairs of texts.
+
+    Args:
+        model: A folder that a method of pairs has trained (cross-encoder, dse), or that sentence-transformers or
+            transformers saved (a cross-encoder, a sequence classifier); or the name of such a model on the hub.
+
+    Raises:
+        InputError: It cannot be loaded, or does not score pairs.
+    """
+    from likewise.encoders import load_cross_encoder
+
+    if read_about(Path(model)) is None:
+        return load_cross_encoder(str(model))
+    return pair_scorer_of(load_model(model))
+
+
+def pair_scorer_of(model: Model, *, both_orders: bool = False) -> CrossEncoder:
+    """Put the model and the head that is kept beside it together.
+
+    Args:
+        model: Trained by a method of pairs.
+        both_orders: Score a pair in both orders and take the mean; a model that reads both texts at once has one order.
+
+    Raises:
+        InputError: It keeps no head for pairs, or has only one order.
+    """
+    from likewise.encoders import JointEncoder
+    from likewise.heads import PairHead, PairScorer
+
+    task = pair_task_of(model)
+    if "pair_head" in model.kept:
+        head = PairHead.of(model.kept["pair_head"]["settings"])
+        head.load_state_dict(model.kept["pair_head"]["weights"])
+        return PairScorer(model.embedder, head.eval(), task, both_orders=both_orders)
+    if both_orders:
+        raise InputError(f"{model.embedder.name} reads both texts at once; --both-orders is for a student's head.")
+    joint = JointEncoder(model.embedder, task.num_scores, score_names=task.score_names)
+    joint.head.load_state_dict(model.kept["joint_head"])
+    return joint.eval()
+
+
+def pair_task_of(model: Model) -> PairTask:
+    """Return what the pair scores of a model say.
+
+    Raises:
+        InputError: It keeps no head for pairs.
+    """
+    from likewise.losses import PairTask
+
+    if "pair_task" not in model.kept:
+        raise InputError(
+            f"{model.embedder.name} does not score pairs; give a folder trained by cross-encoder or dse, or a "
+            "cross-encoder of sentence-transformers."
+        )
+    return PairTask.from_dict(model.kept["pair_task"])
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:

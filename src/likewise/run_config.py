@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from likewise.data import StreamedTable, Table
 from likewise.errors import InputError, unknown
 from likewise.evaluation.tasks import get_task
 from likewise.methods import get_method
@@ -89,6 +90,10 @@ class RunConfig:
             for group, config in groups.items()
         }
         return cls(method, **built)
+
+    def completed(self, table: Table | StreamedTable) -> RunConfig:
+        """Return the settings with what only the data say, as the method finds it in its rows."""
+        return dataclasses.replace(self, settings=get_method(self.method).completed(self.settings, table))
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> RunConfig:

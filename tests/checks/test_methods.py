@@ -38,6 +38,7 @@ def _folders_of_the_test(monkeypatch, tmp_path_factory):
 
 def build(name: str, **settings) -> tuple[Method, RunConfig]:
     config = RunConfig.resolve(name, {"data": "rows", **small(name), **settings})
+    config = config.completed(likewise.open_table(rows(name), columns=get_method(name).columns_for(config.settings)))
     torch.manual_seed(config.training.seed)
     return get_method(name).build(config.settings, config.encoder), config
 
@@ -189,9 +190,9 @@ def test_a_bad_row_is_named(name, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_one_row_at_a_time_is_refused_where_rows_are_told_from_each_other(name, tmp_path):
+def test_one_row_at_a_time_is_refused_where_rows_are_told_apart(name, tmp_path):
     settings = {**small(name), "batch_size": 1, "steps": 1}
-    if get_method(name).min_rows == 1:
+    if not get_method(name).in_batch:
         likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **settings)
         return
     with pytest.raises(InputError, match="batch_size is 1"):
@@ -200,5 +201,5 @@ def test_one_row_at_a_time_is_refused_where_rows_are_told_from_each_other(name, 
 
 def test_it_has_a_page_and_an_example(name):
     assert (REPOSITORY / "docs" / "methods" / f"{name}.md").exists()
-    field, module = METHODS[name].where.partition(":")[0].split(".")[-2:]
-    assert (REPOSITORY / "examples" / field / f"{module}.py").exists()
+    module = METHODS[name].where.partition(":")[0].rpartition(".")[2]
+    assert list((REPOSITORY / "examples").rglob(f"{module}.py"))

@@ -13,6 +13,11 @@ from likewise.errors import InputError
 TEXTS = ["a dog", "bread, and butter", "the river bends around the old town before it reaches the sea"]
 
 
+def features_of(encoder, texts):
+    """What the encoder makes of texts before it normalises."""
+    return encoder.encode_tokens(encoder.tokenizer(texts), precision="fp32")
+
+
 def wrapped(text):
     return f'This sentence : "{text}" means [MASK] .'
 
@@ -31,7 +36,7 @@ def at_the_mask(tower, texts):
 def test_the_vector_is_the_hidden_one_at_the_mask(tiny_tower):
     prompted = tiny_tower.pooled("prompt")
     assert prompted.pooling == "prompt"
-    found = prompted.encode(TEXTS, precision="fp32", normalise=False)
+    found = features_of(prompted, TEXTS)
     assert found.shape == (3, 384)
     assert_close(found, at_the_mask(tiny_tower, TEXTS), rtol=1e-4, atol=1e-5)
     assert_close(prompted.eval()(prompted.tokenizer(TEXTS)), found, rtol=1e-4, atol=1e-5)
@@ -115,7 +120,7 @@ def test_all_poolings_share_the_weights_and_say_what_they_are(tiny_tower):
         assert other.pooling == name
         assert other.token_embedding is tiny_tower.token_embedding
     first = [tiny_tower.eval().token_features(tiny_tower.tokenizer([text]))[0].detach() for text in TEXTS]
-    found = tiny_tower.pooled("cls").encode(TEXTS, precision="fp32", normalise=False)
+    found = features_of(tiny_tower.pooled("cls"), TEXTS)
     assert_close(found, torch.stack(first), rtol=1e-4, atol=1e-5)
     assert load_text_encoder(TextEncoderConfig(encoder_layers=2, pooling="first_last")).pooling is None
     with pytest.raises(InputError, match="unknown pooling of the last layer 'first_last'"):

@@ -25,6 +25,11 @@ NEW = [
 SMALL = {"max_tokens": 24, "batch_size": 6, "precision": "fp32", "lr": 1e-2, "steps": 20}
 
 
+def features_of(encoder, texts):
+    """What the encoder makes of texts before it normalises."""
+    return encoder.encode_tokens(encoder.tokenizer(texts), precision="fp32")
+
+
 def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -55,7 +60,7 @@ def test_scores_are_those_that_training_made_large(dictionary):
     assert model.embedder.pooling == "prompt"
     query = EntryTable.of(model).queries(["a small house for a dog"])
     head = model.kept["head"]
-    pooled = model.embedder.pooled("mean").encode(["a small house for a dog"], precision="fp32", normalise=False)
+    pooled = features_of(model.embedder.pooled("mean"), ["a small house for a dog"])
     assert_close(query, torch.tanh(pooled @ head["dense.weight"].T + head["dense.bias"]))
     found = likewise.use(dictionary, "lookup", text="a small house for a dog", k=5).rows
     scores = dict(zip(model.kept["entries"], (query @ model.kept["table"].T)[0].tolist(), strict=True))
@@ -80,7 +85,7 @@ def test_entries_are_added_without_training_and_once(dictionary, tmp_path):
     # the new row is made by the frozen encoder that made the table: what round 1 ended with
     maker = before.embedder.pooled("mean")
     maker.load_state_dict(before.kept["maker"])
-    made = maker.encode([NEW[0]["definition"]], precision="fp32", normalise=False)
+    made = features_of(maker, [NEW[0]["definition"]])
     assert_close(after.kept["table"][5:], made, rtol=1e-4, atol=1e-5)
     found = likewise.use(folder, "lookup", text="a person who stays up late", k=6).rows
     score = (EntryTable.of(after).queries(["a person who stays up late"]) @ after.kept["table"][5:].T).item()
@@ -94,13 +99,9 @@ def test_the_table_could_have_been_made_by_its_maker(dictionary):
     model = load_model(dictionary)
     maker = model.embedder.pooled("mean")
     maker.load_state_dict(model.kept["maker"])
-    made = maker.encode([ROWS[0]["definition"]], precision="fp32", normalise=False)
+    made = features_of(maker, [ROWS[0]["definition"]])
     assert_close(model.kept["table"][:1], made, rtol=1e-4, atol=1e-5)
-    now = (
-        load_model(dictionary)
-        .embedder.pooled("mean")
-        .encode([ROWS[0]["definition"]], precision="fp32", normalise=False)
-    )
+    now = features_of(load_model(dictionary).embedder.pooled("mean"), [ROWS[0]["definition"]])
     assert not torch.allclose(now, made, rtol=1e-2, atol=1e-2)  # which is not what training ended with
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
+from likewise.encoders.cross_encoder import PretrainedCrossEncoder
 from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
+from likewise.encoders.experts import read_experts
 from likewise.encoders.pooling import Pooling, apply_pooling
 from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
@@ -25,6 +27,7 @@ __all__ = [
     "Pooling",
     "SentenceHead",
     "TextEncoderConfig",
+    "load_cross_encoder",
     "load_text_encoder",
     "masked_language_weights",
     "sentence_head_weights",
@@ -101,9 +104,34 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
     if config.pooling is not None:
         _set_pooling(tower, config.pooling)  # last: it knows every token of the vocabulary, and how long a text may be
     domains, needs_domain, first_token = read_domains(Path(source))
-    return TextEncoder(
+    encoder = TextEncoder(
         tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
     )
+    read_experts(Path(source), tower)  # how the tower is run was found out without them: they ask for a domain
+    return encoder.eval()
+
+
+def load_cross_encoder(name: str) -> PretrainedCrossEncoder:
+    """Load a model that scores pairs: a cross-encoder of sentence-transformers, a sequence classifier of transformers.
+
+    Args:
+        name: A folder, or a name on the model hub.
+
+    Raises:
+        InputError: It cannot be loaded, or has no trained scores (an encoder of single texts, whose head would be
+            random).
+    """
+    from sentence_transformers import CrossEncoder
+
+    with foreign_progress_off(), _readable_errors(name):
+        model = CrossEncoder(_resolve(name), device="cpu", model_kwargs={"use_safetensors": True})
+        trained_for = tuple(getattr(model.config, "architectures", None) or ())
+    if len(model) == 1 and not any(one.endswith("ForSequenceClassification") for one in trained_for):
+        raise InputError(
+            f"{name} does not score pairs: it is a {trained_for[0] if trained_for else 'model without a head'}. Give a "
+            "cross-encoder, or train one on labelled pairs with likewise train cross-encoder."
+        )
+    return PretrainedCrossEncoder(model.eval(), name)
 
 
 def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:
@@ -225,7 +253,21 @@ def _load_tower(source: str, config: TextEncoderConfig) -> SentenceTransformer:
         width = transformer.get_embedding_dimension()
         # A plain encoder has no pooling of its own; the mean is the field's default for one.
         return SentenceTransformer(modules=[transformer, PoolingModule(width, "mean"), Normalize()], device="cpu")
-    return SentenceTransformer(source, device="cpu", trust_remote_code=remote, model_kwargs={"use_safetensors": True})
+    # Modules of our own come with us and not with the model, so that they need no trust; nothing public says so.
+    return SentenceTransformer._load_with_module_classes(
+        source,
+        {f"{own.__module__}.{own.__qualname__}": own for own in _own_modules()},
+        device="cpu",
+        trust_remote_code=remote,
+        model_kwargs={"use_safetensors": True},
+    )
+
+
+def _own_modules() -> tuple[type[nn.Module], ...]:
+    """Return the modules of ours that a saved model may be made of."""
+    from likewise.heads.top_layers import TopLayersPool
+
+    return (TopLayersPool,)
 
 
 def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:

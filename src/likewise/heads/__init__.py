@@ -1,8 +1,11 @@
 """What stands between a tower and a loss."""
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
+from likewise.heads.pair import PairHead
+from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.pooler import BackbonePooler
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
+from likewise.heads.top_layers import TopLayersPool
 from likewise.heads.whitening import ShuffledGroupWhitening, Whitening
 
 __all__ = [
@@ -10,8 +13,13 @@ __all__ = [
     "BackbonePooler",
     "MaskedLanguageHead",
     "MaskedLanguageModel",
+    "PairHead",
+    "PairIndex",
+    "PairScorer",
     "ShuffledGroupWhitening",
     "TanhProjection",
+    "TopLayersPool",
     "Whitening",
+    "ranked",
     "unit_vectors",
 ]

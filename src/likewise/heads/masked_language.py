@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from likewise import distributed
 from likewise.encoders import TextEncoder, Tokens, masked_language_weights
 from likewise.losses import RowLosses, table_cross_entropy
 from likewise.views import TokenMasking
@@ -125,6 +124,4 @@ class MaskedLanguageModel(nn.Module):
         masked, chosen = self.masking(tokens)
         features = encoder.token_features(masked)[chosen]  # [n, H]
         losses: Tensor = self.head(features, encoder.token_embedding, tokens.ids[chosen])  # [n]
-        if not distributed.any_process(len(losses) > 0):
-            return losses.sum()
-        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean()
+        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean_or_zero()

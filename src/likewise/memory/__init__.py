@@ -1,8 +1,16 @@
-"""What outlives a step: keys of earlier batches, towers that follow another one slowly, and frozen prototypes."""
+"""What outlives a step: keys of earlier batches, towers that follow another one slowly, a teacher's scores, prototypes."""
 
 from likewise.memory.independent import IndependentComponents
 from likewise.memory.momentum import MomentumTower
 from likewise.memory.prototypes import PrototypeTable, mean_embeddings
 from likewise.memory.queue import KeyQueue
+from likewise.memory.teacher_scores import TeacherScores
 
-__all__ = ["IndependentComponents", "KeyQueue", "MomentumTower", "PrototypeTable", "mean_embeddings"]
+__all__ = [
+    "IndependentComponents",
+    "KeyQueue",
+    "MomentumTower",
+    "PrototypeTable",
+    "TeacherScores",
+    "mean_embeddings",
+]

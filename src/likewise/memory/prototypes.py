@@ -109,7 +109,7 @@ def mean_embeddings(
     sums = torch.zeros(number, encoder.dim, dtype=torch.float64)
     for start in range(0, len(texts), ENCODED):
         part = slice(start, start + ENCODED)
-        vectors = encoder.encode(texts[part], precision="fp32", normalise=False)
+        vectors = encoder.encode_tokens(encoder.tokenizer(texts[part]), precision="fp32")
         sums.index_add_(0, owner[part], vectors.double())
     counts = torch.bincount(owner, minlength=number)
     if not bool((counts > 0).all()):

@@ -66,7 +66,8 @@ class EntryTable:
     def queries(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
         """Return what the model says of descriptions, as it was trained to: through pooling and pooler."""
         kept = self.model.kept
-        pooled = self._reader().encode(list(texts), precision="fp32", normalise=False)
+        reader = self._reader()
+        pooled = reader.encode_tokens(reader.tokenizer(list(texts)), precision="fp32")
         if kept["table"] is None:
             hidden = _word_head(self.model).transform(pooled)
             return torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)

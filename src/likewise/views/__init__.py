@@ -4,12 +4,14 @@ from likewise.views.base import Batch, Views
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.sampled import SampledPairs
-from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
+from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
+    "PairViews",
     "SampledPairs",
     "SubwordRepeat",
+    "Swapped",
     "TextChange",
     "TextInput",
     "TextViews",
