@@ -1,4 +1,4 @@
-"""What outlives a step: keys of earlier batches, towers that follow another one slowly, a teacher's scores, prototypes."""
+"""What outlives a step: keys of earlier batches, slowly following towers, scores of a teacher, frozen prototypes."""
 
 from likewise.memory.independent import IndependentComponents
 from likewise.memory.momentum import MomentumTower
