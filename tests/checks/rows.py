@@ -18,6 +18,8 @@ def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, A
 
 
 def _value(column: Column, i: int) -> Any:
+    if column.name == "sentences":  # a document that has a subject
+        return [f"a {THINGS[i % 12]} {what} {i}" for what in ("stands here", "was there before", "is not seen again")]
     if column.kind is Text:
         return f"{column.name} about a {THINGS[i % 12]} {'that is long ' * (i % 3)}{i}"
     if column.kind is Label:

@@ -26,7 +26,7 @@ import pyarrow as pa
 from likewise.data.blocks import BadRow, Block
 from likewise.errors import InputError
 
-__all__ = ["COMPRESSIONS", "FORMATS", "read_file", "read_rows", "read_tables"]
+__all__ = ["COMPRESSIONS", "FORMATS", "read_documents", "read_file", "read_rows", "read_tables"]
 
 BLOCK_CHARACTERS = 1 << 18
 """Size of a block of lines: it fits in the processor's cache, and a block's fixed cost is nothing beside it."""
@@ -65,10 +65,33 @@ def read_file(path: Path, name: str, file_format: str, compression: str | None) 
         if file_format == ".parquet":
             yield from _read_parquet(path, name)
             return
-        binary = COMPRESSIONS[compression](path) if compression else path.open("rb")
-        # Bytes that are no UTF-8 come through as lone surrogates and are found row by row.
-        with binary, io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="\n") as text:
+        with _as_text(path, compression) as text:
             yield from FORMATS[file_format](text, name)
+
+
+def read_documents(path: Path, name: str, compression: str | None) -> Iterator[Block]:
+    """Read a file of documents, one sentence a line, with empty lines between documents; a document is a row.
+
+    Rows have the column ``sentences``, a list of texts without spaces around them.
+
+    Args:
+        path: Where the file is.
+        name: What messages call it.
+        compression: One of ``COMPRESSIONS``, or None.
+
+    Raises:
+        InputError: The file as a whole cannot be read.
+    """
+    with _readable(name, compression), _as_text(path, compression) as text:
+        yield from _read_documents(text, name)
+
+
+@contextmanager
+def _as_text(path: Path, compression: str | None) -> Iterator[io.TextIOWrapper]:
+    binary = COMPRESSIONS[compression](path) if compression else path.open("rb")
+    # Bytes that are no UTF-8 come through as lone surrogates and are found row by row.
+    with binary, io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="\n") as text:
+        yield text
 
 
 @contextmanager
@@ -142,6 +165,46 @@ def _read_txt(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
             kept = sorted(set(range(full)) - set(invalid))
             lines, numbers = [lines[i] for i in kept], [numbers[i] for i in kept]
         yield Block({"text": lines}, numbers, raw=lines.__getitem__, bad=bad)
+
+
+def _read_documents(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
+    """Gather lines up to an empty one; a document is a row, and is told by the line that it begins on."""
+    document: list[str] = []
+    begins, number = 1, 0
+    documents: list[list[str]] = []
+    numbers: list[int] = []
+    lines: list[int] = []
+    bad: list[BadRow] = []
+
+    def finish() -> None:
+        nonlocal number, document
+        if not document:
+            return
+        number += 1
+        if _undecodable(document):
+            reason = "the document is not valid UTF-8; save the file as UTF-8"
+            bad.append(BadRow(number, reason, list(map(_bytes_shown, document)), begins))
+        else:
+            documents.append(document)
+            lines.append(begins)
+            numbers.append(number)
+        document = []
+
+    for first, fresh in _line_blocks(text, name):
+        for place, line in enumerate(fresh, first):
+            if sentence := line.strip():
+                begins = begins if document else place
+                document.append(sentence)
+            else:
+                finish()
+        yield _block_of_documents(documents, numbers, lines, bad)
+        documents, numbers, lines, bad = [], [], [], []
+    finish()
+    yield _block_of_documents(documents, numbers, lines, bad)
+
+
+def _block_of_documents(documents: list[list[str]], numbers: list[int], lines: list[int], bad: list[BadRow]) -> Block:
+    return Block({"sentences": documents}, numbers, raw=documents.__getitem__, bad=bad, lines=lines)
 
 
 _decode = json.JSONDecoder().raw_decode

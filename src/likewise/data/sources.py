@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likewise.data.blocks import Block
-from likewise.data.readers import COMPRESSIONS, FORMATS, read_file, read_rows, read_tables
+from likewise.data.readers import COMPRESSIONS, FORMATS, read_documents, read_file, read_rows, read_tables
 from likewise.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "DataFile",
     "Source",
     "dataset_source",
+    "documents_source",
     "file_source",
     "find_files",
     "hub_source",
@@ -88,6 +89,58 @@ def file_source(source: str | Path) -> Source:
         identity=["files", content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
         content=content,
     )
+
+
+def documents_source(source: str) -> Source:
+    """Make a source of ``documents:PATH``: texts of several languages, one sentence a line, a document a row.
+
+    A row has the columns ``sentences`` (a list) and ``language``. Empty lines stand between documents. ``PATH`` is
+
+    - a folder with a folder for each language, ``de/*.txt``; the folder's name is the language;
+    - a folder of files, or a single file, ``de.txt``, ``de.news.txt``; the language is the name up to the first point.
+
+    All files may be compressed.
+
+    Raises:
+        InputError: Nothing is there, or a file is empty or no text file.
+    """
+    path = Path(source.removeprefix("documents:")).expanduser()
+    found = _files_by_language(path)
+    digest = _ends_digest([file for _, file in found])
+    states = [(str(file.path.resolve()), file.path.stat()) for _, file in found]
+
+    def read(i: int) -> Iterator[Block]:
+        language, file = found[i]
+        for block in read_documents(file.path, file.name, file.compression):
+            block.columns["language"] = [language] * len(block)
+            yield block
+
+    return Source(
+        name=str(source),
+        files=[file.name for _, file in found],
+        read=read,
+        identity=["documents", digest, *([where, state.st_size, state.st_mtime_ns] for where, state in states)],
+        content=digest,
+    )
+
+
+def _files_by_language(path: Path) -> list[tuple[str, DataFile]]:
+    folders = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._") if path.is_dir() else []
+    if folders:
+        found = [
+            (folder.name, DataFile(file.path, f"{folder.name}/{file.name}", file.format, file.compression))
+            for folder in folders
+            for file in find_files(folder)
+        ]
+    else:
+        found = [(file.name.partition(".")[0], file) for file in find_files(path)]
+    for _, file in found:
+        if file.format != ".txt":
+            raise InputError(
+                f"{file.name} is no text file; documents are read from files that end in .txt (perhaps with "
+                f"{COMPRESSED_NAMES} behind it), one sentence a line and an empty line between documents."
+            )
+    return found
 
 
 def _ends_digest(files: Sequence[DataFile]) -> str:

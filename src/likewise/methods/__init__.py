@@ -30,6 +30,10 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "ccp": MethodEntry(
+        "likewise.methods.text.ccp:CCP",
+        "Sentence embeddings of many languages in one space, from documents without translations",
+    ),
 }
 """Every method by name."""
 

@@ -1,12 +1,14 @@
 """How positives are made."""
 
 from likewise.views.base import Batch, Views
+from likewise.views.context import ContextViews, context_pair
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
+    "ContextViews",
     "SubwordRepeat",
     "TextChange",
     "TextInput",
@@ -15,4 +17,5 @@ __all__ = [
     "TokenMasking",
     "Views",
     "WordRepeat",
+    "context_pair",
 ]
