@@ -21,6 +21,7 @@ NAMES = {
     "plots": "time and memory against the number of rows, drawn from the stored results",
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
+    "ccp": "languages without translations: banks of each language, and calibration, on translated handbooks",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }

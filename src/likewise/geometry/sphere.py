@@ -164,8 +164,8 @@ def coordinate_spread(x: Float[Tensor, "N D"]) -> float:
         x: Vectors; rows are put on the unit sphere first.
 
     Returns:
-        A number in [0, 1]; 0: all rows are one point, near 1: as many independent directions as numbers, ``1 / sqrt(D)``
-        each.
+        A number in [0, 1]; 0: all rows are one point, 1: every one has a standard deviation of
+        ``1 / sqrt(D)``, as those of random unit vectors.
 
     Raises:
         ValueError: Fewer than two rows, a row is not finite or is zero.
@@ -174,7 +174,7 @@ def coordinate_spread(x: Float[Tensor, "N D"]) -> float:
     Source: Chen and He 2021 (SimSiam), arXiv 2011.10566, figure 2.
 
     Example:
-        >>> coordinate_spread(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+        >>> round(coordinate_spread(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 4)
         1.0
     """
     rows = unit_rows(x, "coordinate_spread", at_least=2).double()

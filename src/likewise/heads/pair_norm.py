@@ -41,10 +41,10 @@ class PairBatchNorm(nn.Module):
         input all the same.
 
     Example:
-        >>> norm = PairBatchNorm(1, eps=0.0)
+        >>> norm = PairBatchNorm(1, eps=1e-12)
         >>> first, second = norm(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [3.0]]))
-        >>> first.flatten().tolist(), second.flatten().tolist(), norm.running_mean.item()
-        ([-1.0, 1.0], [1.0, 3.0], 0.20000000298023224)
+        >>> first.detach().flatten(), second.detach().flatten(), norm.running_mean
+        (tensor([-1.,  1.]), tensor([1., 3.]), tensor([0.2000]))
     """
 
     running_mean: Tensor

@@ -36,8 +36,6 @@ Deviations:
     equal texts are no negatives  nothing                                     a document's stock phrases recur: a
                                                                               copy of the answer is no wrong answer
     repeated neighbours once      not given                                   they would be trivial positives
-    calibrated before the unit    mean and deviation of the embeddings        the tower's vectors are of unit norm
-    norm
     ============================  ==========================================  =====================================
 """
 
