@@ -23,6 +23,7 @@ NAMES = {
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "ccp": "languages without translations: banks of each language, and calibration, on translated handbooks",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
+    "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

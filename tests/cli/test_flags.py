@@ -9,7 +9,8 @@ from likewise.run_config import RunConfig
 SHARED = {
     "data": "data columns bad_rows streaming eval_data eval_task",
     "encoder": (
-        "encoder pooling max_tokens encoder_layers dropout query_prompt document_prompt trust_remote_code"
+        "encoder pooling max_tokens encoder_layers dropout prompt query_prompt document_prompt soft_prompt freeze "
+        "trust_remote_code"
     ),
     "training": (
         "steps epochs batch_size micro_batch lr weight_decay schedule warmup clip_norm precision seed workers "

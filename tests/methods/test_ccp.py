@@ -169,7 +169,7 @@ def test_gradients_of_a_step_are_right():
 def test_collapse_is_seen_and_said_once(caplog):
     method, batch = with_table([[1.0, 0.0]] * 4, [[1.0, 0.0]] * 4)
     with caplog.at_level(logging.WARNING):
-        metrics = [method(batch).metrics for _ in range(2)]
+        metrics = [method(batch).metrics for _ in range(3)]
     assert metrics[0]["coordinate_spread"] == pytest.approx(0, abs=1e-12)
     assert metrics[0]["mean_cosine"] == pytest.approx(1)
     assert len([record for record in caplog.records if "the space has collapsed" in record.getMessage()]) == 1

@@ -34,6 +34,10 @@ METHODS = {
         "likewise.methods.text.ccp:CCP",
         "Sentence embeddings of many languages in one space, from documents without translations",
     ),
+    "2dmse": MethodEntry(
+        "likewise.methods.text.mse2d:MSE2D",
+        "Embeddings for any speed and size: usable at every number of layers and of dimensions",
+    ),
 }
 """Every method by name."""
 

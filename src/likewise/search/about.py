@@ -38,6 +38,7 @@ class About:
         source: Name of the first source.
         created: When, ISO 8601 in UTC.
         versions: Versions of what made it.
+        part: What of the model made the vectors, as :func:`likewise.load` takes it (layers, dims); nothing: all of it.
         format: Version of the stored form.
     """
 
@@ -53,6 +54,7 @@ class About:
     source: str
     created: str
     versions: dict[str, str] = field(default_factory=dict)
+    part: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def model_location(self, folder: Path) -> str:

@@ -138,7 +138,7 @@ class CCP(TextMethod[Config]):
         self.loss = InfoNCE(config.temperature)
         self.bank = KeyBank(config.bank_size, dim, columns={"text": torch.int64})
         self._keys: tuple[str, Tensor, Tensor] | None = None  # of this step, on their way into the bank
-        self._told = False
+        self._spread, self._told = 1.0, False  # of the step before; only for the warning
 
     def prepare(self, table: Table, stages: Stages, previous: Embedder | None = None) -> Table:
         """Say each sentence once where it is repeated, and leave out documents of a single sentence."""
@@ -233,14 +233,14 @@ class CCP(TextMethod[Config]):
 
     def _monitored(self, embeddings: Tensor) -> dict[str, float]:
         """Return how far the embeddings are from one point, and say so once where they are at it."""
-        if len(embeddings) < 2:
-            return {}
-        spread = coordinate_spread(embeddings)
-        if spread < COLLAPSED and not self._told:
+        embeddings = distributed.gather_rows(embeddings, with_grad=False)
+        before, self._spread = self._spread, coordinate_spread(embeddings)
+        # The sides take turns, and that of the running statistics looks like one point until these have settled.
+        if max(before, self._spread) < COLLAPSED and not self._told:
             self._told = True
             logger.warning(
                 "the space has collapsed: the coordinates of a batch spread %.3f times as far as those of random "
                 "vectors; lower the learning rate, or train with --batch-norm asymmetric and a bank",
-                spread,
+                self._spread,
             )
-        return {"coordinate_spread": spread, "mean_cosine": mean_cosine(embeddings)}
+        return {"coordinate_spread": self._spread, "mean_cosine": mean_cosine(embeddings)}
