@@ -18,6 +18,7 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "ccp": "temperature window bank bank_size in_batch_negatives batch_norm projection language_exponent",
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
