@@ -119,7 +119,14 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
     temporary.rmdir()
 
 
-def load(model: str | Path, *, layers: int | None = None, dims: int | None = None) -> TextEncoder:
+def load(
+    model: str | Path,
+    *,
+    layers: int | None = None,
+    dims: int | None = None,
+    domain: str | None = None,
+    prompt: str | None = None,
+) -> TextEncoder:
     """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
 
     Args:
@@ -127,12 +134,15 @@ def load(model: str | Path, *, layers: int | None = None, dims: int | None = Non
         layers: Run only so many of its first layers, for speed; None: all. Good where the model was trained for it
             (``2dmse``).
         dims: Keep only so many of the first numbers of an embedding, for size; None: all.
+        domain: Encode texts of this domain (a language, a subject), for a model that was made for several
+            (``ccp``, ``moe-cocitation``).
+        prompt: Text in front of every text, an instruction for example, instead of the model's own prompts.
 
     Returns:
         The model, ready to ``encode``.
 
     Raises:
-        InputError: It is no model, a run that has not finished, or has no so many layers or numbers.
+        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, or no such domain.
 
     Example:
         >>> model = load("all-MiniLM-L6-v2")
@@ -152,7 +162,13 @@ def load(model: str | Path, *, layers: int | None = None, dims: int | None = Non
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
     encoder = load_text_encoder(str(model))
-    return encoder if layers is None and dims is None else encoder.truncated(layers, dims)
+    if layers is not None:
+        encoder = encoder.truncated(layers)
+    if domain is not None:
+        encoder = encoder.for_domain(domain)  # what a domain does to an embedding is done to all of its numbers
+    if dims is not None:
+        encoder = encoder.truncated(dims=dims)
+    return encoder if prompt is None else encoder.prompted(prompt)
 
 
 def load_model(model: str | Path) -> Model:

@@ -82,3 +82,26 @@ def test_a_negative_length_and_nothing_to_train_are_refused(tmp_path):
     with pytest.raises(InputError, match="nothing to train"):
         likewise.train("pairs", rows, out=tmp_path / "run", freeze=True, progress=False, **ONE_LAYER, batch_size=4)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_prompt_of_the_moment_reaches_files_and_is_remembered_by_an_index(tmp_path, capfd):
+    import json
+
+    from likewise.cli import main
+    from likewise.search import Index
+
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    with pytest.raises(SystemExit):
+        main([
+            "encode", "all-MiniLM-L6-v2", "--data", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "v.npy"),
+            "--prompt", "query: ", "--layers", "1", "--dims", "8", "--precision", "fp32", "--json",
+        ])  # fmt: skip
+    assert json.loads(capfd.readouterr().out)["dim"] == 8
+    import numpy as np
+
+    model = likewise.load("all-MiniLM-L6-v2", layers=1, dims=8)
+    expected = model.encode([f"query: {text}" for text in TEXTS], precision="fp32")
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected.numpy(), rtol=1e-4, atol=1e-5)
+    rows = [{"id": str(i), "text": text} for i, text in enumerate(TEXTS)]
+    Index.create(tmp_path / "index", likewise.load("all-MiniLM-L6-v2", layers=1, prompt="query: "), rows)
+    assert Index.open(tmp_path / "index").about.part == {"layers": 1, "prompt": "query: "}

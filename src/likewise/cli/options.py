@@ -86,6 +86,22 @@ PART = (
         ],
         None,
     ),
+    parameter(
+        "domain",
+        Annotated[
+            str | None,
+            typer.Option(help="Encode texts of this domain (a language, a subject), if the model knows several."),
+        ],
+        None,
+    ),
+    parameter(
+        "prompt",
+        Annotated[
+            str | None,
+            typer.Option(help="Text in front of every text, an instruction for example, instead of the model's own."),
+        ],
+        None,
+    ),
 )
 """Options that say what of a model is used, on every verb that embeds; they are arguments of :func:`likewise.load`."""
 

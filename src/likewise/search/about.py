@@ -38,7 +38,8 @@ class About:
         source: Name of the first source.
         created: When, ISO 8601 in UTC.
         versions: Versions of what made it.
-        part: What of the model made the vectors, as :func:`likewise.load` takes it (layers, dims); nothing: all of it.
+        part: What of the model made the vectors, as :func:`likewise.load` takes it (layers, dims, domain, prompt);
+            nothing: all of it.
         format: Version of the stored form.
     """
 
