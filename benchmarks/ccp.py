@@ -193,7 +193,7 @@ def fresh_encoder(work: Path) -> Path:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
     from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     folder = work / "encoder"
     if folder.exists():
@@ -202,7 +202,7 @@ def fresh_encoder(work: Path) -> Path:
     texts = (text for row in _rows(work / "documents.jsonl") for text in row["sentences"])
     pieces.train_from_iterator(texts, vocab_size=PIECES, show_progress=False)
     parts = work / "parts"
-    BertTokenizerFast(tokenizer_object=pieces._tokenizer, model_max_length=512).save_pretrained(parts)
+    BertTokenizer(tokenizer_object=pieces._tokenizer, model_max_length=512).save_pretrained(parts)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=pieces.get_vocab_size(), hidden_size=WIDTH, num_hidden_layers=0, num_attention_heads=4,
@@ -291,10 +291,7 @@ def _measured(tower: TextEncoder, work: Path, part: str) -> dict[str, float]:
         sentences[row["language"]] |= dict.fromkeys(row["sentences"])
     features = {language: _features(tower, list(texts)) for language, texts in sentences.items()}
     others = [one for one in LANGUAGES if one != "en"]
-    anchors = {}
-    for one in others:
-        rows = _rows(work / f"train-{one}.jsonl")[:: max(1, len(_rows(work / f"train-{one}.jsonl")) // ANCHORS)]
-        anchors[one] = tuple(_features(tower, [row[side] for row in rows[:ANCHORS]]) for side in ("source", "target"))
+    anchors = {one: _anchors(tower, work / f"train-{one}.jsonl") for one in others}
     plain = {one: Domain() for one in LANGUAGES}
     ways: dict[str, Mapping[str, Domain]] = {
         "raw": plain,
@@ -315,6 +312,13 @@ def _measured(tower: TextEncoder, work: Path, part: str) -> dict[str, float]:
         figures[way] = sum(accuracy) / len(accuracy)
     figures["context"] = _context(tower, work, part)
     return figures
+
+
+def _anchors(tower: TextEncoder, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of translations, spread evenly over the training pages."""
+    rows = _rows(path)
+    rows = rows[:: max(1, len(rows) // ANCHORS)][:ANCHORS]
+    return _features(tower, [row["source"] for row in rows]), _features(tower, [row["target"] for row in rows])
 
 
 def _context(tower: TextEncoder, work: Path, part: str) -> float:

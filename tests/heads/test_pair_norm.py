@@ -12,8 +12,22 @@ from likewise.heads import PairBatchNorm, PairProjector
 ONE = torch.tensor([[1.0], [3.0]])
 
 
+def settled(norm):
+    """As it is after many batches: the momentum is the given one."""
+    norm.num_batches.fill_(100)
+    return norm
+
+
+def test_the_first_batches_count_alike_and_the_start_does_not_count():
+    norm, batches = PairBatchNorm(2), torch.randn(4, 5, 2, generator=torch.Generator().manual_seed(0)) * 0.01
+    for batch in batches:
+        norm(batch, batch)
+    torch.testing.assert_close(norm.running_mean, batches.mean((0, 1)))
+    torch.testing.assert_close(norm.running_var, batches.var(1).mean(0))
+
+
 def test_one_feature_by_hand():
-    norm = PairBatchNorm(1, eps=1e-12)
+    norm = settled(PairBatchNorm(1, eps=1e-12))
     by_batch, by_running = norm(ONE, ONE)
     torch.testing.assert_close(by_batch.flatten(), torch.tensor([-1.0, 1.0]))
     torch.testing.assert_close(
@@ -28,7 +42,7 @@ def test_one_feature_by_hand():
 
 def test_exactly_one_side_moves_the_statistics_and_turns_alternate_through_a_saved_state():
     torch.manual_seed(0)
-    norm = PairBatchNorm(3)
+    norm = settled(PairBatchNorm(3))
     for step in range(4):
         first, second = torch.randn(5, 3), torch.randn(5, 3)
         if step == 2:
@@ -45,7 +59,7 @@ def test_exactly_one_side_moves_the_statistics_and_turns_alternate_through_a_sav
 @pytest.mark.parametrize("asymmetric", [True, False])
 def test_it_is_batch_norm_of_torch_on_each_side(asymmetric):
     torch.manual_seed(0)
-    norm, theirs = PairBatchNorm(4, asymmetric=asymmetric), nn.BatchNorm1d(4)
+    norm, theirs = settled(PairBatchNorm(4, asymmetric=asymmetric)), nn.BatchNorm1d(4)
     with torch.no_grad():
         for one in (norm, theirs):
             one.weight.copy_(torch.tensor([1.0, 2.0, 0.5, -1.0]))

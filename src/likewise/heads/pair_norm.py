@@ -32,11 +32,13 @@ class PairBatchNorm(nn.Module):
     Args:
         features: Length of a vector.
         asymmetric: As described; else each side is normalised by its own batch, which leaks.
-        momentum: Weight of the new value in the running statistics, in (0, 1].
+        momentum: Weight of the new value in the running statistics, in (0, 1]; of the n-th batch it is 1 / n as long as
+            that is more. So the first batches count alike, and what the statistics start from does not count: vectors
+            of small variance would be told apart by them only after a hundred steps.
         eps: Added to the variance.
 
-    State: ``running_mean``, ``running_var`` (with the unbiased variance, as in torch), ``second_by_batch`` (whose turn
-        it is), and the weights.
+    State: ``running_mean``, ``running_var`` (with the unbiased variance, as in torch), ``num_batches`` (that moved
+        them), ``second_by_batch`` (whose turn it is), and the weights.
     Source: CCP, arXiv 2206.03281, section 3; for the side that takes running statistics the gradient flows through its
         input all the same.
 
@@ -44,11 +46,12 @@ class PairBatchNorm(nn.Module):
         >>> norm = PairBatchNorm(1, eps=1e-12)
         >>> first, second = norm(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [3.0]]))
         >>> first.detach().flatten(), second.detach().flatten(), norm.running_mean
-        (tensor([-1.,  1.]), tensor([1., 3.]), tensor([0.2000]))
+        (tensor([-1.,  1.]), tensor([1., 3.]), tensor([2.]))
     """
 
     running_mean: Tensor
     running_var: Tensor
+    num_batches: Tensor
     second_by_batch: Tensor
 
     def __init__(self, features: int, *, asymmetric: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> None:
@@ -59,6 +62,7 @@ class PairBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
         self.register_buffer("second_by_batch", torch.zeros((), dtype=torch.bool))
 
     def forward(self, first: Float[Tensor, "B D"], second: Float[Tensor, "B D"]) -> tuple[Tensor, Tensor]:
@@ -97,8 +101,10 @@ class PairBatchNorm(nn.Module):
                 f"batch norm: the batch has {sum(counts)} row, and a variance takes 2 or more; use larger batches."
             )
         rows = distributed.gather_rows(x, counts=counts)
+        self.num_batches += 1
+        momentum = max(self.momentum, 1 / int(self.num_batches))
         mean, var = self.running_mean, self.running_var
-        y = F.batch_norm(rows, mean, var, self.weight, self.bias, training=True, momentum=self.momentum, eps=self.eps)
+        y = F.batch_norm(rows, mean, var, self.weight, self.bias, training=True, momentum=momentum, eps=self.eps)
         first = sum(counts[: distributed.rank()])
         return y[first : first + len(x)]
 

@@ -33,6 +33,8 @@ Deviations:
     (cls for --pooling cls)                                                   was trained with means gets worse
     batch statistics over all     not given                                   exactness: W processes equal one
     processes
+    running statistics begin as   not given; usual: from 0 and 1              the running side would be one point for
+    the mean of the first ones                                                a hundred steps
     equal texts are no negatives  nothing                                     a document's stock phrases recur: a
                                                                               copy of the answer is no wrong answer
     repeated neighbours once      not given                                   they would be trivial positives
@@ -235,7 +237,7 @@ class CCP(TextMethod[Config]):
         """Return how far the embeddings are from one point, and say so once where they are at it."""
         embeddings = distributed.gather_rows(embeddings, with_grad=False)
         before, self._spread = self._spread, coordinate_spread(embeddings)
-        # The sides take turns, and that of the running statistics looks like one point until these have settled.
+        # The sides take turns, and that of the running statistics is one point before there are any.
         if max(before, self._spread) < COLLAPSED and not self._told:
             self._told = True
             logger.warning(
