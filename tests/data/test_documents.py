@@ -82,6 +82,12 @@ def test_what_is_no_document_is_refused(corpus, make, says):
         opened(corpus)
 
 
+def test_a_folder_of_folders_that_is_given_plainly_is_told_how_to_be_given(corpus):
+    write(corpus / "de" / "a.txt", "a\nb\n")
+    with pytest.raises(InputError, match=r"holds no data file.*is given as documents:.*corpus"):
+        open_table(corpus, columns=COLUMNS)
+
+
 def test_a_place_that_is_not_there_offers_the_nearest(corpus):
     corpus.mkdir()
     with pytest.raises(InputError, match=r"did you mean '.*corpus'"):

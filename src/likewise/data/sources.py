@@ -312,9 +312,11 @@ def _files_of_folder(folder: Path) -> list[DataFile]:
     found = sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith((".", "_")))
     kinds = [(one, kind) for one in found if (kind := kind_of_file(one))]
     if not kinds:
+        deeper = any(one.is_dir() for one in folder.iterdir())
+        hint = f" A folder for each language, with documents in them, is given as documents:{folder}." if deeper else ""
         raise InputError(
             f"the folder '{folder}' holds no data file; files that end in {DATA_NAMES} are read "
-            f"(perhaps compressed: {COMPRESSED_NAMES})."
+            f"(perhaps compressed: {COMPRESSED_NAMES}).{hint}"
         )
     counts = Counter(kind[0] for _, kind in kinds)
     if len(counts) > 1:
