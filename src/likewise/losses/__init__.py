@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.reduction import RowLosses
+from likewise.losses.soft_contrast import soft_contrast
 
-__all__ = ["InfoNCE", "RowLosses", "info_nce"]
+__all__ = ["InfoNCE", "RowLosses", "info_nce", "soft_contrast"]
