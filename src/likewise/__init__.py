@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from likewise.api import train
     from likewise.artefact import load
     from likewise.data import open_table
+    from likewise.products import use
     from likewise.search import Index
 
 __version__ = "0.1.0"
@@ -20,10 +21,11 @@ _HOME = {
     "train": "likewise.api",
     "load": "likewise.artefact",
     "open_table": "likewise.data",
+    "use": "likewise.products",
     "Index": "likewise.search",
 }
 
-__all__ = ["Index", "__version__", "load", "open_table", "train"]
+__all__ = ["Index", "__version__", "load", "open_table", "train", "use"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,8 +16,9 @@ import torch
 from likewise import artefact, distributed
 from likewise.errors import InputError
 from likewise.methods import get_method
+from likewise.methods.base import Method
 from likewise.run_config import FREE_ON_RESUME, RunConfig
-from likewise.training import fit
+from likewise.training import TrainingResult, fit
 from likewise.training.checkpoint import Checkpoints, plain_disk_errors
 from likewise.training.folder import RESOLVED, hold_run_folder, read_settings, refuse_changes, write_settings
 from likewise.training.processes import start_processes
@@ -23,12 +29,9 @@ if TYPE_CHECKING:
     from likewise.data import StreamedTable, Table
     from likewise.encoders import TextEncoder
     from likewise.geometry import Geometry
-    from likewise.methods.base import Method
-    from likewise.training.looks import Space
-    from likewise.training.loop import Measure
     from likewise.views import Batch
 
-__all__ = ["batches", "build_method", "open_training_data", "train", "train_run"]
+__all__ = ["batches", "build_method", "open_training_data", "prepare_rows", "train", "train_run"]
 
 
 def train(
@@ -110,46 +113,114 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
     if resume:
         refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
     method = build_method(config)
-    validation = _validation(config, method)
-    space = _space(config, method, table)
-    source, steps_per_epoch = batches(config, method, table)
-    total = config.training.total_steps(steps_per_epoch)
+    validation, space = _validation(config), _space(config, kind, table)
     if distributed.rank() == 0:
-        write_settings(out, tree)
-    result = fit(
-        method,
-        source,
-        config.training,
-        total,
-        out,
-        resume=resume,
-        validation=validation,
-        space=space,
-        show_progress=progress,
-    )
-    embedder = cast("TextEncoder", method.embedder())
+        write_settings(out, tree)  # preparing may take long, and goes on with --resume too
+    with _nothing_left_behind(out, resume):
+        trained = _train_rounds(config, method, table, out, resume, progress, validation, space)
     if distributed.rank() == 0:
-        about = artefact.About(
-            method=config.method,
-            paper=str(kind.paper),
-            settings=config.as_tree(),
-            data={"name": table.name, "rows": _length(table), "fingerprint": table.fingerprint},
-            training={
-                "steps": result.steps,
-                "seconds": round(result.seconds, 1),
-                "encoded": result.encoded,
-                "kept_step": result.best_step,
-            },
-            figures=result.best,
-            geometry=result.geometry,
-        )
-        try:
-            with plain_disk_errors():
-                artefact.save(embedder, out, about)
-        except OSError as error:
-            raise Checkpoints(out / "checkpoints").failure(error, "the model") from error
+        _save(config, table, out, trained)
     distributed.barrier()
-    return embedder.eval()
+    return trained.embedder.eval()
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a run, or a round of it, comes to."""
+
+    embedder: TextEncoder
+    kept: Mapping[str, Any]
+    result: TrainingResult
+    round: int | None = None
+
+
+def _train_rounds(
+    config: RunConfig,
+    method: Method[Any],
+    table: Table | StreamedTable,
+    out: Path,
+    resume: bool,
+    progress: bool,
+    validation: Callable[[Method[Any]], Mapping[str, float]] | None,
+    space: Callable[[Method[Any], float | None], Geometry] | None,
+) -> _Trained:
+    """Train as often as the method says; the last round is in ``out`` itself, the earlier ones in folders of it."""
+    rounds = method.rounds()
+    finished: list[_Trained] = []
+    for number in range(1, rounds + 1):
+        folder = out if number == rounds else out / f"round-{number}"
+        if number > 1:
+            before, method = method, build_method(config)
+            if method.continues:
+                method.load_state_dict(before.state_dict())
+        if rounds > 1 and progress and distributed.rank() == 0:
+            _to_people(f"round {number} of {rounds}")
+        if distributed.rank() == 0:
+            folder.mkdir(exist_ok=True)
+        previous = finished[-1].embedder if finished else None
+        rows = prepare_rows(config, method, table, folder, previous=previous, say=_to_people if progress else None)
+        source, steps_per_epoch = batches(config, method, rows)
+        result = fit(
+            method,
+            source,
+            config.training,
+            config.training.total_steps(steps_per_epoch),
+            folder,
+            resume=resume,
+            validation=None if validation is None else partial(validation, method),
+            space=None if space is None else partial(space, method),
+            show_progress=progress,
+        )
+        # The next round trains other weights, or these: what is kept of this one is a copy.
+        embedder = cast("TextEncoder", method.embedder())
+        embedder = embedder if number == rounds else copy.deepcopy(embedder)
+        finished.append(_Trained(embedder, method.kept(), result, number if rounds > 1 else None))
+    best = max(finished, key=lambda one: (next(iter(one.result.best.values()), 0.0), one.round))  # last of equals
+    total = TrainingResult(
+        steps=sum(one.result.steps for one in finished),
+        seconds=sum(one.result.seconds for one in finished),
+        encoded=sum(one.result.encoded for one in finished),
+        best_step=best.result.best_step,
+        best=best.result.best,
+        geometry=best.result.geometry,
+    )
+    return _Trained(best.embedder, best.kept, total, best.round)
+
+
+@contextlib.contextmanager
+def _nothing_left_behind(out: Path, resume: bool) -> Iterator[None]:
+    """Forget a run that could not begin, so that its folder is free again; what was made for it stays."""
+    try:
+        yield
+    except InputError:
+        begun = any((out / name).exists() for name in ("prepared", "metrics.csv", "round-1"))
+        if not resume and not begun and distributed.rank() == 0:
+            (out / RESOLVED).unlink(missing_ok=True)
+        raise
+
+
+def _save(config: RunConfig, table: Table | StreamedTable, out: Path, trained: _Trained) -> None:
+    result = trained.result
+    about = artefact.About(
+        method=config.method,
+        paper=str(get_method(config.method).paper),
+        settings=config.as_tree(),
+        data={"name": table.name, "rows": _length(table), "fingerprint": table.fingerprint},
+        training={
+            "steps": result.steps,
+            "seconds": round(result.seconds, 1),
+            "encoded": result.encoded,
+            "kept_step": result.best_step,
+            **({} if trained.round is None else {"kept_round": trained.round}),
+        },
+        figures=result.best,
+        geometry=result.geometry,
+    )
+    try:
+        with plain_disk_errors():
+            artefact.save(trained.embedder, out, about, trained.kept)
+    except OSError as error:
+        raise Checkpoints(out / "checkpoints").failure(error, "the model") from error
 
 
 def build_method(config: RunConfig) -> Method[Any]:
@@ -203,6 +274,40 @@ def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | 
     return opened()
 
 
+def prepare_rows(
+    config: RunConfig,
+    method: Method[Any],
+    table: Table | StreamedTable,
+    folder: Path,
+    *,
+    previous: TextEncoder | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Table | StreamedTable:
+    """Return the rows that a run trains on, made from the user's rows where the method makes others of them.
+
+    Args:
+        config: The resolved settings.
+        method: As it was built.
+        table: The user's rows.
+        folder: What is made goes into ``prepared`` in it, and is found there again.
+        previous: What the round before has trained.
+        say: Called with a line for people.
+
+    Raises:
+        InputError: The rows cannot be used together, or are streamed and the method has to go through them first.
+    """
+    from likewise.data import Stages
+
+    if not table.streaming:
+        return method.prepare(table, Stages(folder / "prepared", say), previous)
+    if type(method).prepare is not Method.prepare:
+        raise InputError(
+            f"{config.method} goes through all rows before it trains, so they cannot be streamed; leave --streaming "
+            "out."
+        )
+    return table
+
+
 def batches(
     config: RunConfig, method: Method[Any], table: Table | StreamedTable
 ) -> tuple[Callable[[int], Iterator[tuple[float, Batch]]], int | None]:
@@ -211,7 +316,7 @@ def batches(
     Args:
         config: The resolved settings.
         method: Makes the views.
-        table: The rows.
+        table: The rows, as :func:`prepare_rows` returned them.
 
     Returns:
         ``source(start)``, which yields (epoch, batch of this process) from optimiser step ``start`` (from 0) on; and
@@ -245,16 +350,18 @@ def batches(
     return source, steps_per_epoch
 
 
-def _validation(config: RunConfig, method: Method[Any]) -> Measure | None:
+def _validation(config: RunConfig) -> Callable[[Method[Any]], Mapping[str, float]] | None:
     if config.data.eval_data is None:
         return None
     from likewise.evaluation import Validation
 
-    measure = Validation.of(config.data.eval_task or method.validation, config.data.eval_data)
-    return lambda: measure(method.embedder())
+    measure = Validation.of(config.data.eval_task or get_method(config.method).validation, config.data.eval_data)
+    return lambda method: measure(method.embedder())
 
 
-def _space(config: RunConfig, method: Method[Any], table: Table | StreamedTable) -> Space | None:
+def _space(
+    config: RunConfig, kind: type[Method[Any]], table: Table | StreamedTable
+) -> Callable[[Method[Any], float | None], Geometry] | None:
     training = config.training
     if not training.geometry_every:
         return None
@@ -262,16 +369,20 @@ def _space(config: RunConfig, method: Method[Any], table: Table | StreamedTable)
 
     rows = SpaceRows.draw(
         table,
-        method.looked_at(table.column_names),
-        roles=method.roles,
+        kind.looked_at(table.column_names),
+        roles=kind.roles,
         rows=training.geometry_rows,
         seed=training.seed,
     )
 
-    def described(temperature: float | None) -> Geometry:
+    def described(method: Method[Any], temperature: float | None) -> Geometry:
         return rows.described(*rows.encode(method.embedder()), temperature=temperature)
 
     return described
+
+
+def _to_people(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _length(table: Table | StreamedTable) -> int | None:

@@ -2,7 +2,8 @@
 
 A text model's folder is a sentence-transformers folder (weights as safetensors, tokenizer, pooling) with two files
 more: ``likewise.json`` (method, resolved settings, data and model fingerprints, versions, measured figures) and the
-model card ``README.md``. ``likewise.json`` is written last: where it is, the folder is whole.
+model card ``README.md``; and a folder ``kept`` where the method's products need more than the embedder.
+``likewise.json`` is written last: where it is, the folder is whole.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from likewise.versions import installed_versions
 if TYPE_CHECKING:
     from likewise.encoders import Embedder, TextEncoder
 
-__all__ = ["ABOUT", "About", "load", "read_about", "save"]
+__all__ = ["ABOUT", "About", "Model", "load", "load_model", "read_about", "save"]
 
 ABOUT = "likewise.json"
+KEPT = "kept"
 _FORMAT = 1
 
 
@@ -49,7 +51,24 @@ class About:
     geometry: str | None = None
 
 
-def save(embedder: Embedder, folder: Path, about: About) -> None:
+@dataclass(frozen=True)
+class Model:
+    """A model with everything that its folder holds; made by :func:`load_model`.
+
+    Args:
+        embedder: The model itself.
+        about: What ``likewise.json`` says; empty for a model that was not trained here.
+        kept: What the method keeps beside the embedder, as its ``kept`` returned it; empty where it keeps nothing.
+        folder: Where it is; None for a packaged model or a name on the model hub.
+    """
+
+    embedder: TextEncoder
+    about: Mapping[str, Any]
+    kept: Mapping[str, Any]
+    folder: Path | None
+
+
+def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any] | None = None) -> None:
     """Write a model into ``folder``, which may hold its run's logs and checkpoints already.
 
     Everything is put together in a temporary folder and moved; ``likewise.json`` comes last.
@@ -58,11 +77,16 @@ def save(embedder: Embedder, folder: Path, about: About) -> None:
         embedder: What is kept.
         folder: A new folder, or that of the run.
         about: What is known of it.
+        kept: What the method's products need beside it, as :meth:`likewise.methods.base.Method.kept` returns it.
     """
+    from likewise.training.checkpoint import write_state
+
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".model-writing"
     shutil.rmtree(temporary, ignore_errors=True)
     embedder.save(temporary)
+    if kept:
+        write_state(temporary, dict(kept), KEPT)
     (temporary / "README.md").write_text(_model_card(embedder, about), encoding="utf-8")
     content = {
         "format": _FORMAT,
@@ -114,6 +138,26 @@ def load(model: str | Path) -> TextEncoder:
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
     return load_text_encoder(str(model))
+
+
+def load_model(model: str | Path) -> Model:
+    """Load a model with what is kept beside it; see :func:`load`.
+
+    Args:
+        model: A folder, a packaged model, or a name on the model hub.
+
+    Raises:
+        InputError: As :func:`load`.
+
+    Example:
+        >>> load_model("all-MiniLM-L6-v2").kept
+        {}
+    """
+    from likewise.training.checkpoint import read_state
+
+    embedder, folder = load(model), Path(model)
+    kept = read_state(folder, KEPT) if (folder / KEPT).is_dir() else {}
+    return Model(embedder, read_about(folder) or {}, kept, folder if folder.is_dir() else None)
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:

@@ -54,7 +54,14 @@ def _entry(name: str, kind: Any) -> dict[str, Any]:
             }
             for c in kind.columns
         ],
+        "products": _products(kind),
     }
+
+
+def _products(kind: Any) -> list[dict[str, str]]:
+    from likewise.products import load_product
+
+    return [{"name": name, "summary": load_product(where).summary} for name, where in kind.products.items()]
 
 
 def _show_one(name: str, kind: Any, json: bool) -> None:
@@ -80,6 +87,14 @@ def _show_one(name: str, kind: Any, json: bool) -> None:
          for c in kind.columns],
         title="Columns of a row",
     )  # fmt: skip
+    products = _products(kind)
+    if products:
+        show_rows(
+            ("product", "what it does"),
+            [(product["name"], product["summary"]) for product in products],
+            title="Products of the trained model (likewise use MODEL PRODUCT)",
+            whole=("product",),
+        )
     titles = {"settings": f"Settings of {name}", "encoder": "Encoder", "training": "Training", "data": "Data"}
     for group in titles:
         show_rows(

@@ -1,12 +1,13 @@
 """Rows: readers of many formats to one table of checked rows, and the demo corpora."""
 
 from likewise.data.cache import cache_folder
-from likewise.data.columns import Column, Kind, Label, Number, Row, Text
+from likewise.data.columns import Column, Kind, Label, Number, Row, Text, Vector
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
 from likewise.data.sources import DataFile, find_files
 from likewise.data.split_data import LABELLED_COLUMNS, VALUED_COLUMNS, SplitData, open_split
+from likewise.data.stages import Stages
 from likewise.data.table import StreamedTable, Table
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "RetrievalData",
     "Row",
     "SplitData",
+    "Stages",
     "StreamedTable",
     "Table",
     "Text",
+    "Vector",
     "cache_folder",
     "find_files",
     "open_interactions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-__all__ = ["Column", "Kind", "Label", "Number", "Row", "Text", "shown"]
+__all__ = ["Column", "Kind", "Label", "Number", "Row", "Text", "Vector", "shown"]
 
 Row = dict[str, Any]
 """One row: the value of each declared column that the source has."""
@@ -204,13 +205,60 @@ class Label(Kind):
         return str(value).strip()
 
 
+class Vector(Kind):
+    """A list of finite numbers, stored as float32: an embedding, the scores of several classes.
+
+    A single number is a list of one. Files in which everything is text hold it as JSON, ``[0.5, -1]``.
+    """
+
+    name = "vector"
+    must = "a list of finite numbers"
+    stored = pa.list_(pa.float32())
+
+    @classmethod
+    def problem(cls, value: Any) -> str | None:
+        """Say what is wrong with a vector.
+
+        Example:
+            >>> Vector.problem([0.5, -1]), Vector.problem([]), Vector.problem([1, float("inf")])
+            (None, 'is an empty list', 'is not finite (inf) (number 2 of its list)')
+        """
+        if not isinstance(value, list | tuple):
+            return Number.problem(value)
+        if not value:
+            return "is an empty list"
+        problems = ((i, Number.problem(one)) for i, one in enumerate(value, 1))
+        return next((f"{problem} (number {i} of its list)" for i, problem in problems if problem), None)
+
+    @classmethod
+    def parse(cls, text: str) -> Any:
+        """Read a vector written as JSON; an empty field is no value, anything else stays a text.
+
+        Example:
+            >>> Vector.parse("[0.5, -1]"), Vector.parse("2"), Vector.parse(""), Vector.parse("a")
+            ([0.5, -1], 2, None, 'a')
+        """
+        if not text.strip():
+            return None
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    @classmethod
+    def array(cls, values: Sequence[Any]) -> pa.Array:
+        """Store vectors as lists of float32."""
+        listed = [None if v is None else list(v) if isinstance(v, list | tuple) else [v] for v in values]
+        return pa.array(listed, type=cls.stored)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column that a method reads.
 
     Args:
         name: How rows name it.
-        kind: What it holds: ``Text``, ``Number``, ``Label``.
+        kind: What it holds: ``Text``, ``Number``, ``Label``, ``Vector``.
         required: Whether every row needs a value. In an optional column a row without one has None (or, with
             ``many``, an empty list).
         many: Whether a row may bring a list of values; rows then always hold a list.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
+from likewise.data import Stages, Table
 from likewise.data.columns import Column
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.encoders.embedder import Role
@@ -44,6 +45,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         paper: Where it was published.
         columns: What a row must bring, and may bring.
         min_rows: Fewest rows of a batch for which the loss means something.
+        in_batch: Whether rows are told from the others of their batch; where not, a step has no ``contrast``.
         pair: Two columns whose values in one row are alike; where rows bring both, the geometry of the space is told
             with them. None: a row is alike to nothing but itself.
         roles: Side on which the values of a column are encoded, for encoders that treat the sides differently.
@@ -51,19 +53,24 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         training_defaults: Shared training settings for which the paper has values of its own.
         encoder_defaults: Encoder settings for which the paper has values of its own.
         validation: Evaluation task that ``--eval-data`` is read for.
-        products: What a user does with the trained thing, by name.
+        products: What a user does with the trained thing, by name: where its :class:`likewise.products.Product` is, as
+            ``"likewise.products.lookup:Lookup"``.
+        continues: Where training is repeated in rounds, whether a round goes on from the weights of the one before;
+            else it begins with those that were loaded.
     """
 
     paper: ClassVar[Paper]
     columns: ClassVar[tuple[Column, ...]]
     min_rows: ClassVar[int] = 2
+    in_batch: ClassVar[bool] = True
     pair: ClassVar[tuple[str, str] | None] = None
     roles: ClassVar[Mapping[str, Role]] = {}
     keep_apart: ClassVar[tuple[str, ...]] = ()
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     encoder_defaults: ClassVar[Mapping[str, Any]] = {}
     validation: ClassVar[str] = "similarity"
-    products: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    products: ClassVar[Mapping[str, str]] = {}
+    continues: ClassVar[bool] = False
 
     config_type: ClassVar[type]
     encoder_config_type: ClassVar[type]
@@ -95,6 +102,28 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """Return which of the columns that rows bring show the space: the pair, or the first of them."""
         return cls.pair if cls.pair is not None and set(cls.pair) <= set(columns) else (columns[0],)
 
+    def rounds(self) -> int:
+        """Return how often training is repeated, each time on rows prepared anew; once unless a method says so."""
+        return 1
+
+    def prepare(self, table: Table, stages: Stages, previous: Embedder | None = None) -> Table:
+        """Turn the user's rows into those that are trained on; they are the same unless a method says so.
+
+        Called once before training, in every process, with the weights that training starts from.
+
+        Args:
+            table: The user's rows, with the columns of :meth:`columns_for`.
+            stages: Keeps what is made as files, so that each is made once.
+            previous: What the round before has trained; None in the first round.
+
+        Returns:
+            The rows that :meth:`views` is given.
+
+        Raises:
+            InputError: The rows cannot be used together.
+        """
+        return table
+
     @abstractmethod
     def views(self) -> Views:
         """Return how a row becomes model inputs; picklable, for the loader's workers."""
@@ -113,6 +142,13 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     @abstractmethod
     def embedder(self) -> Embedder:
         """Return what is kept after training; it shares the weights, so it can be asked for at any step."""
+
+    def kept(self) -> Mapping[str, Any]:
+        """Return what is kept beside the embedder for the method's products: a nest of mappings, lists and values.
+
+        Values are tensors, numbers, strings, booleans and None. Nothing unless a method says so.
+        """
+        return {}
 
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from likewise.api import batches, build_method, open_training_data, train_run
+from likewise.api import batches, build_method, open_training_data, prepare_rows, train_run
 from likewise.data import Table
 from likewise.encoders.base import Encoder
 from likewise.errors import InputError
@@ -153,25 +153,28 @@ def _measures(config: StudyConfig, say: Callable[[str], None]) -> dict[str, Meas
 def _look(config: StudyConfig, arm: Arm) -> _Looked:
     """Build an arm once, and take its first batch through the loss without learning from it."""
     run = config.run_config(arm, seed=config.seeds[0], steps=1)
-    try:
-        table = open_training_data(run)
-        method = build_method(run)
-    except InputError as error:
-        raise InputError(f"arm '{arm.name}': {error}") from None
-    if not isinstance(table, Table):
-        raise InputError("the study streams its data; the runs of a study share a stored table. Leave streaming out.")
-    start = method.start()
-    fingerprint = start.fingerprint
-    source, _ = batches(run, method, table)
-    _, batch = next(iter(source(0)))
-    towers = [module for module in method.modules() if isinstance(module, Encoder)]
-    method.train()
-    with torch.no_grad():
-        method(batch)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            table = open_training_data(run)
+            method = build_method(run)
+            start = method.start()
+            fingerprint = start.fingerprint
+            if not isinstance(table, Table):
+                raise InputError("the runs of a study share a stored table, and this one is streamed; store it.")
+            rows = prepare_rows(run, method, table, Path(folder))
+        except InputError as error:
+            raise InputError(f"arm '{arm.name}': {error}") from None
+        source, _ = batches(run, method, rows)
+        _, batch = next(iter(source(0)))
+        towers = [module for module in method.modules() if isinstance(module, Encoder)]
+        before = sum(tower.encoded for tower in towers)
+        method.train()
+        with torch.no_grad():
+            method(batch)
+    # A step of the budget is a step of every round.
+    passes = method.rounds() * (sum(tower.encoded for tower in towers) - before)
     temperature = getattr(run.settings, "temperature", None)
-    return _Looked(
-        run, fingerprint, start.name, sum(tower.encoded for tower in towers), table.fingerprint, len(table), temperature
-    )
+    return _Looked(run, fingerprint, start.name, passes, table.fingerprint, len(table), temperature)
 
 
 def _refuse_unlike(config: StudyConfig, looked: Mapping[str, _Looked], arm: Arm) -> None:

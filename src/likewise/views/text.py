@@ -64,10 +64,13 @@ class TextViews:
         inputs: Model inputs by name. An input is in a batch when at least one of its rows has the column; a list
             contributes all of its texts, in the order of the rows. Inputs of one column and one role that change no
             text are tokenised once.
+        values: Columns of numbers or vectors that a batch holds as they are: float32 ``[B]`` or ``[B, n]`` under the
+            column's name. A column is in a batch when all of its rows have it.
     """
 
     tokenizer: TextTokenizer
     inputs: Mapping[str, TextInput]
+    values: Sequence[str] = ()
 
     def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
         """Pick the texts of one row, and draw what their changes will be."""
@@ -85,6 +88,9 @@ class TextViews:
                 # Tokens exist only in the batch; this number is all of the row's chance that goes there.
                 example[f"{name}_seed"] = [int(random.integers(2**63)) for _ in texts]
             example[name] = texts
+        for name in self.values:
+            if row.get(name) is not None:
+                example[name] = row[name]
         return example
 
     def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
@@ -113,6 +119,9 @@ class TextViews:
             inputs[name] = tokens
             if source.with_ids:
                 inputs[f"{name}_id"] = torch.tensor(_of_all(examples, f"{name}_id"), dtype=torch.int64)
+        for name in self.values:
+            if all(name in example for example in examples):
+                inputs[name] = torch.from_numpy(np.array([example[name] for example in examples], dtype=np.float32))
         return Batch(inputs, torch.tensor(list(row_index), dtype=torch.int64))
 
     def _refuse_empty(self, tokens: Tokens, texts: Sequence[str], rows: Sequence[int], column: str) -> None:

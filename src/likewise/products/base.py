@@ -1,0 +1,122 @@
+"""The seam that every product is written against, and how a product is found."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from likewise.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from likewise.artefact import Model
+
+__all__ = ["EVERY_MODEL", "Product", "ProductResult", "get_product", "load_product", "products_of", "use"]
+
+EVERY_MODEL: Mapping[str, str] = {}
+"""Where the products are that every text model has, by name; a method adds its own in ``Method.products``."""
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What came of using a product.
+
+    Args:
+        figures: Single values by name.
+        rows: A table: one mapping a row, all with the same names.
+        files: What was written.
+    """
+
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
+    files: Sequence[Path] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {
+            "figures": dict(self.figures),
+            "rows": [dict(row) for row in self.rows],
+            "files": [str(file) for file in self.files],
+        }
+
+
+class Product(ABC):
+    """One thing to do with a model; a subclass is a frozen dataclass whose fields are its settings.
+
+    Every field has a default and a string below it, as all settings do; what cannot do without a value refuses an empty
+    one in ``run``, by a sentence.
+
+    Class attributes:
+        summary: What it does, in half a line.
+        argument: The field that is given as a word of its own behind the product's name, if any; it has to be given.
+    """
+
+    summary: ClassVar[str]
+    argument: ClassVar[str | None] = None
+
+    @abstractmethod
+    def run(self, model: Model) -> ProductResult:
+        """Do it.
+
+        Raises:
+            InputError: Something given cannot be used.
+        """
+
+
+def products_of(model: str | Path) -> dict[str, str]:
+    """Return where the products of a model are, by name: those of its method, and those that every model has.
+
+    Args:
+        model: A folder, a packaged model, or a name on the model hub; nothing of it but its ``likewise.json`` is read.
+    """
+    from likewise.artefact import read_about
+    from likewise.methods import get_method
+
+    about = read_about(Path(model))
+    own: Mapping[str, str] = get_method(about["method"]).products if about else {}
+    return {**own, **EVERY_MODEL}
+
+
+def get_product(model: str | Path, name: str) -> type[Product]:
+    """Return the class of a product of a model.
+
+    Raises:
+        InputError: The model has no such product; the nearest is offered.
+    """
+    found = products_of(model)
+    if not found:
+        raise InputError(
+            f"{model} has no products; give the folder of a model that was trained by a method that has some "
+            "(likewise methods NAME lists them)."
+        )
+    if name not in found:
+        raise unknown(f"product of {model}", name, found)
+    return load_product(found[name])
+
+
+def load_product(where: str) -> type[Product]:
+    """Return the class of a product by where it is, ``"module:Class"``."""
+    module, _, cls = where.partition(":")
+    product: type[Product] = getattr(importlib.import_module(module), cls)
+    return product
+
+
+def use(model: str | Path, product: str, **settings: Any) -> ProductResult:
+    """Use a product of a model.
+
+    Args:
+        model: A folder, a packaged model, or a name on the model hub.
+        product: Name of the product: ``likewise use MODEL`` lists those of a model.
+        **settings: Its settings by name.
+
+    Raises:
+        InputError: There is no such product or setting (the nearest is named), or something given cannot be used.
+    """
+    from likewise.artefact import load_model
+    from likewise.settings import build_settings
+
+    built = build_settings(get_product(model, product), settings, of=product)
+    return built.run(load_model(model))
