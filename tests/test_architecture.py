@@ -17,7 +17,7 @@ LAYERS = (
     ("api",),
     ("run_config",),
     ("products",),
-    ("search",),
+    ("search", "flows"),
     ("artefact",),
     ("methods", "evaluation"),
     ("training",),

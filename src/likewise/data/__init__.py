@@ -2,6 +2,7 @@
 
 from likewise.data.cache import cache_folder
 from likewise.data.columns import Column, Kind, Label, Number, Row, Text, Vector
+from likewise.data.dialogs import Dialog, Turn, open_dialogs
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
@@ -16,6 +17,7 @@ __all__ = [
     "VALUED_COLUMNS",
     "Column",
     "DataFile",
+    "Dialog",
     "InteractionData",
     "Kind",
     "Label",
@@ -27,9 +29,11 @@ __all__ = [
     "StreamedTable",
     "Table",
     "Text",
+    "Turn",
     "Vector",
     "cache_folder",
     "find_files",
+    "open_dialogs",
     "open_interactions",
     "open_retrieval",
     "open_split",

@@ -20,6 +20,7 @@ from likewise.data.blocks import BadRow
 from likewise.data.cache import cache_folder
 from likewise.data.checking import BadRows, Rejections, check_names, good_blocks, mend_or_skip, no_rows, odd_one
 from likewise.data.columns import Column
+from likewise.data.dialog_actions import action_source
 from likewise.data.sources import Source, dataset_source, file_source, hub_source, rows_source
 from likewise.data.table import StreamedTable, Table
 from likewise.errors import InputError, RunError
@@ -84,7 +85,8 @@ def open_table(
     Args:
         source: A file (``txt`` one row a line with the column ``text``, ``jsonl``, ``csv``, ``tsv`` or ``parquet``;
             all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a pattern, a folder of
-            files of one format, ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
+            files of one format, dialogs with annotated actions (:mod:`likewise.data.dialog_actions`),
+            ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
             ``datasets.Dataset``, or a table that was opened for these columns, which is returned as it is.
         columns: What each row must bring; the source's other columns are kept as metadata (``table.extra``).
         rename: The source's name of a column by ours, where they differ: ``{"query": "question"}``.
@@ -173,7 +175,7 @@ def _find(source: Rows, *, streaming: bool) -> Source:
 
         return demo_source(source)
     if isinstance(source, str | Path):
-        return file_source(source)
+        return action_source(source) or file_source(source)
     if hasattr(source, "with_format") and hasattr(source, "info"):
         return dataset_source(source)
     return rows_source(source)

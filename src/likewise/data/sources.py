@@ -27,7 +27,10 @@ __all__ = [
     "find_files",
     "hub_source",
     "kind_of_file",
+    "nearest_file",
+    "read_data_file",
     "rows_source",
+    "source_of_files",
 ]
 
 DATA_NAMES = ", ".join(FORMATS)
@@ -74,18 +77,34 @@ def file_source(source: str | Path) -> Source:
     Raises:
         InputError: Nothing is there, a file is empty or of an unknown type, or a folder holds several formats.
     """
-    files = find_files(source)
+    return source_of_files(str(source), find_files(source), read_data_file)
+
+
+def read_data_file(file: DataFile) -> Iterator[Block]:
+    """Read a file of one of our formats block by block."""
+    return read_file(file.path, file.name, file.format, file.compression)
+
+
+def source_of_files(name: str, files: Sequence[DataFile], read: Callable[[DataFile], Iterator[Block]]) -> Source:
+    """Make a source of files that are read in one way.
+
+    Args:
+        name: What messages call several files; one file has its own name.
+        files: The files.
+        read: Reads one of them.
+    """
     states = [(str(one.path.resolve()), one.path.stat()) for one in files]
     content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
-
-    def read(i: int) -> Iterator[Block]:
-        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression)
-
     return Source(
-        name=files[0].name if len(files) == 1 else str(source),
+        name=files[0].name if len(files) == 1 else name,
         files=[one.name for one in files],
-        read=read,
-        identity=["files", content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
+        read=lambda i: read(files[i]),
+        identity=[
+            "files",
+            read.__name__,
+            content,
+            *([path, state.st_size, state.st_mtime_ns] for path, state in states),
+        ],
         content=content,
     )
 
@@ -212,7 +231,7 @@ def find_files(source: str | Path) -> list[DataFile]:
             raise InputError(f"no file matches '{source}'; the pattern is looked up from {Path.cwd()}.")
         files = _named(found)
     else:
-        raise _not_found(path)
+        raise nearest_file(path, "give a file, a folder, a pattern, hf:NAME or demo:NAME.")
     for file in files:
         if file.path.stat().st_size == 0:
             raise InputError(f"{file.name} is empty (0 bytes); a data file needs at least one row.")
@@ -227,10 +246,16 @@ def _matching(pattern: Path) -> list[Path]:
     return sorted(one for one in found if one.is_file() and (hidden or not one.name.startswith(".")))
 
 
-def _not_found(path: Path) -> InputError:
+def nearest_file(path: Path, otherwise: str) -> InputError:
+    """Build the error for a path at which nothing is; it offers the nearest name beside it.
+
+    Args:
+        path: What was given.
+        otherwise: What to do where no name is near.
+    """
     parent = path.parent
     beside = nearest(path.name, (one.name for one in parent.iterdir())) if parent.is_dir() else None
-    hint = f"did you mean '{parent / beside}'?" if beside else "give a file, a folder, a pattern, hf:NAME or demo:NAME."
+    hint = f"did you mean '{parent / beside}'?" if beside else otherwise
     return InputError(f"there is no file or folder '{path}': {hint}")
 
 
