@@ -331,6 +331,7 @@ def batches(
         seed=training.seed,
         min_rows=max(method.min_rows, distributed.world_size()),
         keep_apart=method.keep_apart,
+        grouping=method.grouping(),
     )
     steps_per_epoch = plan.steps_per_epoch
 

@@ -12,7 +12,7 @@ import likewise
 from likewise import geometry
 from likewise.errors import InputError, RunError
 from likewise.losses import info_nce
-from likewise.training import Contrast, StepOutput, TrainingConfig, fit
+from likewise.training import Contrast, StepOutput, Trainable, TrainingConfig, fit
 from likewise.training.checkpoint import Checkpoints
 from likewise.training.log import TIMING
 from likewise.views import Batch
@@ -20,7 +20,7 @@ from likewise.views import Batch
 ROWS = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))
 
 
-class Contrastive(nn.Module):
+class Contrastive(nn.Module, Trainable):
     """A line with dropout under a contrastive loss and a second term."""
 
     def __init__(self):

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import os
 import resource
 import signal
@@ -11,13 +12,13 @@ import torch
 from torch import nn
 
 from likewise.errors import NotFiniteError, RunError
-from likewise.training import StepOutput, TrainingConfig, fit
+from likewise.training import StepOutput, Trainable, TrainingConfig, fit
 from likewise.training.checkpoint import Checkpoints
 from likewise.training.log import TIMING
 from likewise.views import Batch
 
 
-class Regression(nn.Module):
+class Regression(nn.Module, Trainable):
     """The smallest thing that trains: a line, with two named terms and a counter that only ``after_step`` moves."""
 
     def __init__(self, bad_step=None, how="term"):
@@ -178,7 +179,7 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_last_checkpoint_survi
     )
     ended = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True, check=True, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
     )  # fmt: skip
     message = ended.stderr
     assert "could not write the checkpoint" in message
@@ -187,3 +188,95 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_last_checkpoint_survi
     again = Regression()
     run(tmp_path, again, resume=True)
     assert int(again.steps) == 10
+
+
+class InTurn(Regression):
+    """Two objectives over one line; the second also trains a bias of its own, and learns faster."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(2))
+
+    def learning_rates(self):
+        return {"offset": 10.0}
+
+    def objectives(self):
+        return ("sum", "offset")
+
+    def objective_of(self, batch):
+        return batch.group
+
+    def forward(self, batch):
+        line = self.line(batch["x"])
+        if batch.group == "sum":
+            return StepOutput({"sum": (line - batch["x"].sum(1, keepdim=True)).square().mean()})
+        return StepOutput({"offset": (line + self.offset - 1).square().mean()})
+
+
+def in_turn(start):
+    for step, (epoch, batch) in enumerate(source(start), start=start):
+        batch.group = ("sum", "offset", "offset")[step % 3]
+        yield epoch, batch
+
+
+def test_each_objective_steps_with_an_optimiser_of_its_own(tmp_path):
+    torch.manual_seed(0)
+    method, by_hand = InTurn(), InTurn()
+    by_hand.load_state_dict(method.state_dict())
+    result = run(tmp_path, method, steps=9, batches=in_turn, schedule="constant", warmup=0.0, clip_norm=0.0)
+    weight, bias = by_hand.line.weight, by_hand.line.bias
+    groups = [{"params": [weight], "weight_decay": 0.01}, {"params": [bias]}]
+    own = {"params": [by_hand.offset], "lr": 0.5}
+    optimizers = {
+        "sum": torch.optim.AdamW(groups, lr=0.05, weight_decay=0.0),
+        "offset": torch.optim.AdamW([*groups, own], lr=0.05, weight_decay=0.0),
+    }
+    for _, batch in itertools.islice(in_turn(0), 9):
+        optimizer = optimizers[batch.group]
+        optimizer.zero_grad()
+        by_hand(batch).loss.backward()
+        optimizer.step()
+    assert result.steps == 9
+    for name, value in method.state_dict().items():
+        if name != "steps":
+            torch.testing.assert_close(value, by_hand.state_dict()[name], rtol=1e-5, atol=1e-6, msg=name)
+    rates = [float(row["lr"]) for row in rows(tmp_path / "metrics.csv")]
+    assert rates == pytest.approx([0.05] * 9)
+
+
+def test_the_learning_rates_of_all_objectives_follow_the_run(tmp_path):
+    run(tmp_path, InTurn(), steps=9, batches=in_turn, warmup=0.0)
+    assert [float(row["lr"]) for row in rows(tmp_path / "metrics.csv")] == pytest.approx(
+        [0.05 * (9 - step) / 9 for step in range(9)]
+    )
+
+
+def test_several_optimisers_go_on_to_the_bit(tmp_path):
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    torch.manual_seed(0)
+    whole = InTurn()
+    run(tmp_path / "whole", whole, batches=in_turn)
+
+    def until(start):
+        yield from itertools.islice(in_turn(start), 6)
+        raise KeyboardInterrupt
+
+    torch.manual_seed(0)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", InTurn(), batches=until)
+    again = InTurn()
+    run(tmp_path / "stopped", again, batches=in_turn, resume=True)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in whole.state_dict().items())
+
+
+def test_a_batch_of_no_objective_is_refused_by_name(tmp_path):
+    def unknown(start):
+        for epoch, batch in in_turn(start):
+            batch.group = "acts"
+            yield epoch, batch
+
+    method = InTurn()
+    method.forward = lambda batch: StepOutput({"sum": method.line(batch["x"]).mean()})
+    with pytest.raises(ValueError, match=r"objective 'acts', not one of \['sum', 'offset'\]"):
+        run(tmp_path, method, batches=unknown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,8 +35,11 @@ class Encoder(nn.Module, ABC):
     over activations (``micro_batch``) is not counted, nor is :meth:`Embedder.encode`."""
 
     @abstractmethod
-    def encode_rows(self, inputs: Any) -> Tensor:
-        """Encode all rows of ``inputs`` in one pass; returns ``features [B, D]``."""
+    def encode_rows(self, inputs: Any, **how: Any) -> Tensor:
+        """Encode all rows of ``inputs`` in one pass; returns ``features [B, D]``.
+
+        A tower may offer more of a pass by further keywords; what it returns then, it says there.
+        """
 
     @abstractmethod
     def select(self, inputs: Any, index: Tensor) -> Any:
@@ -49,26 +53,30 @@ class Encoder(nn.Module, ABC):
         """Return what each row costs in memory, > 0 ``[B]``, in any unit; chunks are cut so that they cost alike."""
         return torch.ones(len(inputs))
 
-    def forward(self, inputs: Any) -> Tensor:
+    def forward(self, inputs: Any, **how: Any) -> Tensor:
         """Encode ``B`` rows in their order; see the class for ``micro_batch``.
+
+        Args:
+            inputs: The rows.
+            **how: What :meth:`encode_rows` of this tower takes beside them.
 
         Returns:
             ``features [B, D]``, not normalised.
         """
         self.encoded += len(inputs)
         if self._one_pass(inputs):
-            return self.encode_rows(inputs)
+            return self.encode_rows(inputs, **how)
         order = self.order(inputs)
-        features = self.in_chunks(self.encode_rows, inputs, order)
+        features = self.in_chunks(partial(self.encode_rows, **how), inputs, order)
         return features[torch.argsort(order).to(features.device)]
 
-    def together(self, *inputs: Any) -> tuple[Tensor, ...]:
+    def together(self, *inputs: Any, **how: Any) -> tuple[Tensor, ...]:
         """Encode several sets of rows; a tower that can do so makes one pass over them.
 
         Returns:
             The features of each set, as ``forward`` returns them.
         """
-        return tuple(self(part) for part in inputs)
+        return tuple(self(part, **how) for part in inputs)
 
     def in_chunks(self, encode: Callable[[Any], Tensor], inputs: Any, order: Tensor) -> Tensor:
         """Encode the rows ``order`` of ``inputs`` in chunks, ``micro_batch`` at a time, and lay the results end to end.

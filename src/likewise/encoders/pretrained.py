@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor, nn
 
+from likewise.encoders.depth import layers_of, without_upper_layers
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
 from likewise.errors import InputError, unknown
@@ -178,25 +179,11 @@ def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:
     tower.max_seq_length = max_tokens
 
 
-def _layers(tower: SentenceTransformer) -> tuple[nn.Module, str, nn.ModuleList]:
-    """Find the list of transformer layers: the module list as long as the configuration says."""
-    model = getattr(tower[0], "auto_model", None)
-    count: int | None = getattr(getattr(model, "config", None), "num_hidden_layers", None)
-    if isinstance(model, nn.Module) and count is not None:
-        for path, module in model.named_modules():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
-                parent, _, attribute = path.rpartition(".")
-                return model.get_submodule(parent), attribute, module
-    raise InputError("this encoder has no list of transformer layers; encoder_layers cannot be used with it.")
-
-
 def _keep_layers(tower: SentenceTransformer, count: int) -> None:
-    parent, attribute, layers = _layers(tower)
+    _, layers = layers_of(tower[0])
     if not 1 <= count <= len(layers):
         raise InputError(f"encoder_layers is {count}; this encoder has {len(layers)} layers, keep 1 to {len(layers)}.")
-    setattr(parent, attribute, layers[:count])
-    transformer: Any = tower[0]
-    transformer.auto_model.config.num_hidden_layers = count
+    tower[0] = without_upper_layers(tower[0], count)
 
 
 def _set_dropout(tower: SentenceTransformer, probability: float) -> None:

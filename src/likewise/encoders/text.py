@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
+from likewise.encoders.depth import layers_of, watched_layers, without_upper_layers
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
@@ -46,14 +47,23 @@ class TextEncoder(Encoder):
         tower: The modules; its first one is the transformer (or any input module of sentence-transformers).
         name: Where the weights came from, for messages and reports.
         like: A tower with the same transformer, which tells how it is run; found out where not given.
+        part: What of the model ``name`` this is, as :func:`likewise.load` takes it; nothing: all of it.
     """
 
-    def __init__(self, tower: SentenceTransformer, name: str, *, like: TextEncoder | None = None) -> None:
+    def __init__(
+        self,
+        tower: SentenceTransformer,
+        name: str,
+        *,
+        like: TextEncoder | None = None,
+        part: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
         self._name = name
+        self.part: Mapping[str, Any] = dict(part or {})
         for path, parameter in tower.named_parameters():
             if ".pooler." in path:  # BERT's own sentence head, which no pooling of ours reads
                 parameter.requires_grad_(False)
@@ -70,6 +80,15 @@ class TextEncoder(Encoder):
     def dim(self) -> int:
         """Length of an embedding, ``D``."""
         return int(self.tower.get_embedding_dimension() or 0)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the transformer, ``N``.
+
+        Raises:
+            InputError: The encoder has no list of them.
+        """
+        return len(layers_of(self.tower[0])[1])
 
     @property
     def packs(self) -> bool:
@@ -149,30 +168,46 @@ class TextEncoder(Encoder):
         """Tokens of each text."""
         return inputs.lengths
 
-    def together(self, *inputs: Tokens) -> tuple[Tensor, ...]:
+    def together(self, *inputs: Tokens, **how: Any) -> tuple[Tensor, ...]:
         """Encode several sets of texts, in one pass where they can share one: fewer and larger products.
 
         Texts whose prompts differ in length are encoded set by set, because a pooling that leaves prompts out needs one
         length.
         """
         if len({part.prompt_tokens for part in inputs}) > 1:
-            return super().together(*inputs)
-        features: Tensor = self(inputs[0].followed_by(*inputs[1:]))
+            return super().together(*inputs, **how)
+        features: Tensor = self(inputs[0].followed_by(*inputs[1:]), **how)
         return tuple(features.split([len(part) for part in inputs]))
 
-    def encode_rows(self, inputs: Tokens) -> Tensor:
-        """Encode ``B`` texts; returns ``features [B, D]`` in float32, before any trailing normalisation."""
+    def encode_rows(self, inputs: Tokens, *, return_layers: Sequence[int] | None = None) -> Tensor:
+        """Encode ``B`` texts in float32, before any trailing normalisation.
+
+        Args:
+            inputs: The texts.
+            return_layers: Ask for the features at several depths of the same pass: what the pooling, and whatever
+                follows it, makes of the tokens after so many layers of the transformer. 0 is before the first layer,
+                ``N`` after the last. They are the features of :meth:`truncated` at that depth.
+
+        Returns:
+            ``features [B, D]``; with ``return_layers`` of ``K`` depths, ``[B, K, D]`` in that order.
+
+        Raises:
+            InputError: A depth that the encoder does not have, or an encoder without output layer by layer.
+        """
+        if return_layers is not None:
+            self._refuse_mixed_layers()
         if not len(inputs):
             # A process without rows still takes part: its weights get a gradient, of zero.
-            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device))[:0]
+            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device), return_layers=return_layers)[:0]
         order = self.order(inputs)
         ordered = inputs.select(order)
         if self.packs:
-            features = self._run(self.tower, ordered)
+            features = self._run(self.tower, ordered, return_layers=return_layers)
         else:
             device = inputs.ids.device
             rows = torch.arange(len(inputs), device=device).split(PADDED_ROWS)
-            features = torch.cat([self._run(self.tower, ordered.select(part)) for part in rows])
+            parts = [self._run(self.tower, ordered.select(part), return_layers=return_layers) for part in rows]
+            features = torch.cat(parts)
         return features[torch.argsort(order)]
 
     def token_features(self, tokens: Tokens) -> Tensor:
@@ -224,7 +259,9 @@ class TextEncoder(Encoder):
         was_training = self.training
         self.eval()
         try:
-            tower = copy.deepcopy(self.tower).to(torch.bfloat16) if low else self.tower
+            tower = copy.deepcopy(self.tower) if low else self.tower
+            if low:
+                tower[0].to(torch.bfloat16)  # what follows it is small, and works on its vectors in float32
             with torch.inference_mode():
                 tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
@@ -258,6 +295,54 @@ class TextEncoder(Encoder):
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
         return TextEncoder(tower.to(self.tower.device), self._name, like=self)
 
+    def truncated(self, layers: int | None = None, dims: int | None = None) -> TextEncoder:
+        """Return a smaller encoder: the first layers of the transformer, the first numbers of an embedding.
+
+        The upper layers are not run, and not saved. What is left out of an embedding is left out before a trailing
+        normalisation, so that unit vectors stay unit vectors.
+
+        Args:
+            layers: Layers that are run, in ``[1, N]``; None: all.
+            dims: Numbers that are kept of an embedding, in ``[1, D]``; None: all.
+
+        Returns:
+            A plain encoder that shares all weights with this one.
+
+        Raises:
+            InputError: A number is out of its range, or the encoder cannot be cut there.
+
+        Example:
+            >>> from likewise.encoders import load_text_encoder
+            >>> small = load_text_encoder("all-MiniLM-L6-v2").truncated(layers=3, dims=64)
+            >>> small.num_layers, small.encode(["a small house for a dog"]).shape
+            (3, torch.Size([1, 64]))
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Dense
+
+        modules, part = list(self.tower), dict(self.part)
+        if layers is not None:
+            if not 1 <= layers <= self.num_layers:
+                raise InputError(
+                    f"layers is {layers}; the model '{self._name}' has {self.num_layers}, use 1 to {self.num_layers}."
+                )
+            self._refuse_mixed_layers()
+            modules[0] = without_upper_layers(modules[0], layers)
+            part["layers"] = layers
+        if dims is not None:
+            if not 1 <= dims <= self.dim:
+                raise InputError(
+                    f"dims is {dims}; an embedding of '{self._name}' has {self.dim} numbers, keep 1 to {self.dim}."
+                )
+            if dims < self.dim:
+                # A product with ones and zeros is exact, and every program that reads the folder knows it.
+                kept = Dense(self.dim, dims, bias=False, activation_function=nn.Identity(),
+                             init_weight=torch.eye(dims, self.dim))  # fmt: skip
+                modules.insert(len(modules) - int(self.normalises), kept.requires_grad_(False))
+            part["dims"] = dims
+        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
+        return TextEncoder(tower.train(self.training), self._name, like=self, part=part)
+
     def save(self, folder: Path) -> None:
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -275,9 +360,36 @@ class TextEncoder(Encoder):
             parts.append(read["token_embeddings"][read["attention_mask"].bool()])
         return torch.cat(parts)
 
-    def _run(self, tower: SentenceTransformer, tokens: Tokens, *, packed: bool | None = None) -> Tensor:
+    def _refuse_mixed_layers(self) -> None:
+        from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
+
+        layers_of(self.tower[0])  # says so where there are none
+        if any(isinstance(module, WeightedLayerPooling) for module in self.tower):
+            raise InputError(
+                f"the pooling of '{self._name}' mixes several layers, so that no single one has an embedding; use an "
+                "encoder that pools its last layer, or train with --pooling mean."
+            )
+
+    def _run(
+        self,
+        tower: SentenceTransformer,
+        tokens: Tokens,
+        *,
+        packed: bool | None = None,
+        return_layers: Sequence[int] | None = None,
+    ) -> Tensor:
         """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
-        features = self._read(tower, tokens, packed=self.packs if packed is None else packed)
+        packed = self.packs if packed is None else packed
+        if return_layers is None:
+            return self._pooled(tower, self._read(tower, tokens, packed=packed))
+        with watched_layers(tower[0], return_layers) as outputs:
+            read = self._read(tower, tokens, packed=packed)
+        last = read["token_embeddings"]
+        several = [{**read, "token_embeddings": outputs.at(layer, last).float()} for layer in return_layers]
+        return torch.stack([self._pooled(tower, features) for features in several], dim=1)
+
+    def _pooled(self, tower: SentenceTransformer, features: dict[str, Any]) -> Tensor:
+        """Run what follows the transformer, but a trailing ``Normalize``, over what it says of the tokens."""
         for module in list(tower)[1 : len(tower) - int(self.normalises)]:
             features = module(features)
         pooled: Tensor = features["sentence_embedding"]

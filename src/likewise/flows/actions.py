@@ -67,7 +67,7 @@ def cluster_actions(
     Example:
         >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
         >>> [one.nearest for one in cluster_actions(vectors, ["hi", "hello", "bye"])]
-        [('hello', 'hi'), ('bye',)]
+        [('hi', 'hello'), ('bye',)]
     """
     if len(vectors) != len(utterances):
         raise ValueError(f"cluster_actions: {len(vectors)} vectors for {len(utterances)} utterances; give one for each.")

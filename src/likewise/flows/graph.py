@@ -202,4 +202,5 @@ def node_count_error(found: Graph, true: Graph) -> float:
         >>> node_count_error(one, other)
         0.25
     """
-    return abs(found.number_of_nodes() - true.number_of_nodes()) / true.number_of_nodes()
+    nodes: int = true.number_of_nodes()
+    return abs(int(found.number_of_nodes()) - nodes) / nodes

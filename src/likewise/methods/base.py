@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
-from likewise.data import Stages, Table
-from likewise.data.columns import Column
+from likewise.data import Column, Stages, Table, Text
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.encoders.embedder import Role
-from likewise.training.step import Contrast, StepOutput
+from likewise.sampling import Grouping
+from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import Batch, Views
 
-__all__ = ["Contrast", "Method", "Paper", "StepOutput", "TextMethod"]
+__all__ = ["Contrast", "Method", "Paper", "SentenceMethod", "StepOutput", "TextMethod"]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -153,6 +153,29 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
 
+    def grouping(self) -> Grouping | None:
+        """Return the column whose value all rows of a batch share, and how groups follow each other; None: any rows.
+
+        ``batch.group`` is that value.
+        """
+        return None
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Return factors on the learning rate by name of a part, ``{"head": 10.0}``; 1 for all other weights."""
+        return {}
+
+    def objectives(self) -> tuple[str, ...]:
+        """Name what is minimised; with more than one, each has its own optimiser state over the weights it uses.
+
+        A step is taken by the optimiser of the batch's objective, and leaves the moments of the others alone. Weights
+        that a batch does not use are not touched. All learning rates follow the course of the run.
+        """
+        return (SINGLE_OBJECTIVE,)
+
+    def objective_of(self, batch: Batch) -> str:
+        """Return which of the objectives a batch belongs to, the same on every process."""
+        return self.objectives()[0]
+
     def forward(self, batch: Batch) -> StepOutput:
         """Compute one step; ``forward`` so that data-parallel wrappers see it."""
         return self.training_step(batch)
@@ -179,3 +202,24 @@ class TextMethod(Method[ConfigT]):
     def embedder(self) -> TextEncoder:
         """Keep the tower alone, with unit vectors."""
         return self.encoder.served()
+
+
+class SentenceMethod(TextMethod[ConfigT]):
+    """A method on bare sentences, one a row, trained as the official code of SimCSE trains.
+
+    Most papers on sentence embeddings without labels build on that code and keep its settings. A subclass says what its
+    paper does otherwise: ``training_defaults = {**SentenceMethod.training_defaults, "lr": 1e-5}``.
+    """
+
+    columns = (Column("text", Text, help="a sentence"),)
+    training_defaults = {
+        "batch_size": 64,
+        "lr": 3e-5,
+        "weight_decay": 0.0,
+        "warmup": 0.0,
+        "schedule": "linear",
+        "clip_norm": 1.0,
+        "eval_every": 125,
+    }
+    encoder_defaults = {"max_tokens": 32}
+    validation = "similarity"

@@ -35,6 +35,8 @@ class PlannedBatch:
     """Numbers of the rows in their table, in the order of the batch."""
     contents: list[Row] | None = None
     """The rows themselves, where the table has no random access."""
+    group: str | None = None
+    """The group of all of its rows, where batches are made of one group each; ``epoch`` is then the group's pass."""
 
 
 def check_plan(batch_size: int, min_rows: int, seed: int) -> None:

@@ -58,6 +58,14 @@ class RowKeys(Sequence[Sequence[int]]):
         row %= len(self)
         return self.values[self.starts[row] : self.starts[row + 1]].tolist()
 
+    def of_rows(self, rows: Int64s) -> RowKeys:
+        """Return the keys of some rows, in their order."""
+        lengths = np.diff(self.starts)[rows]
+        starts = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        places = np.repeat(self.starts[rows] - starts[:-1], lengths) + np.arange(int(starts[-1]))
+        return RowKeys(starts, self.values[places])
+
     def only_shared(self) -> RowKeys:
         """Drop every key that a single row has: it keeps nothing apart."""
         rows = np.repeat(np.arange(len(self)), np.diff(self.starts))

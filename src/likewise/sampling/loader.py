@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pickle
 import signal
@@ -17,9 +18,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from likewise.data.columns import Row
-from likewise.errors import RunError
+from likewise.errors import InputError, RunError
 from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.duplicates import duplicate_keys
+from likewise.sampling.groups import Grouping, GroupPlan, groups_of
 from likewise.sampling.parcel import Parcel, pack
 from likewise.sampling.stream import StreamPlan
 from likewise.views.base import Batch, Views
@@ -56,7 +58,8 @@ def plan_batches(
     min_rows: int = 2,
     keep_apart: Sequence[str] = (),
     buffer_rows: int = 10_000,
-) -> BatchPlan | StreamPlan:
+    grouping: Grouping | None = None,
+) -> BatchPlan | GroupPlan | StreamPlan:
     """Plan the batches of a table.
 
     Args:
@@ -67,12 +70,34 @@ def plan_batches(
         keep_apart: Text columns: two rows with the same text (but for case and white space) in any of them, or across
             them, never share a batch. Columns that the table does not have are passed over.
         buffer_rows: For a table that is read anew: rows held in memory to draw from.
+        grouping: Which rows may share a batch, those of a group; None: any.
+
+    Raises:
+        InputError: The rows do not suffice for a batch, or have no such groups; or they are read anew each time, and a
+            batch would need those of one group.
     """
     if table.streaming:
+        if grouping is not None:
+            raise InputError(
+                f"every batch is made of rows with one value of '{grouping.column}', and streamed data cannot be drawn "
+                "by it; leave --streaming out."
+            )
         return StreamPlan(
             table, batch_size, seed=seed, min_rows=min_rows, keep_apart=keep_apart, buffer_rows=buffer_rows
         )
     keys = duplicate_keys(table, keep_apart) if keep_apart else None
+    if grouping is not None:
+        numbers, names = groups_of(table, grouping.column)
+        return GroupPlan(
+            numbers,
+            names,
+            batch_size,
+            seed=seed,
+            exponent=grouping.exponent,
+            in_turn=grouping.in_turn,
+            min_rows=min_rows,
+            keys=keys,
+        )
     return BatchPlan(len(table), batch_size, seed=seed, min_rows=min_rows, keys=keys)
 
 
@@ -83,6 +108,7 @@ class _Share:
     epoch: int
     rows: list[int]
     contents: list[Row] | None
+    group: str | None
 
 
 class _Shares(Sampler[_Share]):
@@ -96,7 +122,8 @@ class _Shares(Sampler[_Share]):
             small, larger = divmod(len(batch.rows), self._world_size)
             first = self._rank * small + min(self._rank, larger)
             mine = slice(first, first + small + (self._rank < larger))
-            yield _Share(batch.epoch, batch.rows[mine], None if batch.contents is None else batch.contents[mine])
+            contents = None if batch.contents is None else batch.contents[mine]
+            yield _Share(batch.epoch, batch.rows[mine], contents, batch.group)
 
 
 @dataclass(frozen=True)
@@ -135,7 +162,8 @@ class _Maker(Dataset[Batch]):
             self._views(row, np.random.default_rng([self._seed, share.epoch, number]))
             for number, row in zip(share.rows, contents, strict=True)
         ]
-        return self._views.collate(examples, share.rows)
+        batch = self._views.collate(examples, share.rows)
+        return batch if share.group is None else dataclasses.replace(batch, group=share.group)
 
 
 class BatchLoader:

@@ -22,7 +22,7 @@ from likewise.training.checkpoint import Checkpoints, random_state, read_state, 
 from likewise.training.config import TrainingConfig
 from likewise.training.log import CsvLog, Progress, TensorBoard
 from likewise.training.looks import Looks, Space
-from likewise.training.optim import adamw, learning_rate_schedule
+from likewise.training.optim import adamw, learning_rate_schedule, set_rate
 from likewise.training.step import Contrast, StepOutput, Trainable
 from likewise.training.stopping import asked_to_stop
 from likewise.views.base import Batch
@@ -151,9 +151,13 @@ class _Run:
         self.encoders = [module for module in method.modules() if isinstance(module, Encoder)]
         for encoder in self.encoders:
             encoder.micro_batch = config.micro_batch
-        optimizer = adamw(method, config)
-        self.schedule = learning_rate_schedule(optimizer, config, total_steps)
-        self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
+        trainable = cast(Trainable, method)
+        objectives, rates = trainable.objectives(), trainable.learning_rates()
+        optimizers = [adamw(method, config, rates) for _ in objectives]
+        # It follows the run, not the steps of one objective, whose number need not be known.
+        self.learning_rate = learning_rate_schedule(config, total_steps)
+        self.wrapped, *prepared = self.accelerator.prepare(method, *optimizers)
+        self.optimizers = dict(zip(objectives, prepared, strict=True))
         self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
         self.step = self.encoded = 0
         self.seconds = self.wait_seconds = 0.0
@@ -186,15 +190,16 @@ class _Run:
         figures = self._checked(output)
         if self.looks.follow(self.step + 1):
             self.seen = output.contrast, self._gradient_shares(output)
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer = self._optimizer_of(batch)
+        optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(output.loss)
         limit = self.config.clip_norm or math.inf
         norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit))
         if not math.isfinite(norm):
             raise self._not_finite("the gradient")
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.optimizer.step()
-        self.schedule.step()
+        rate = self.learning_rate(self.step)
+        set_rate(optimizer, rate)
+        optimizer.step()
         cast(Trainable, self.method).after_step()
         self.step += 1
         took = time.perf_counter() - began
@@ -217,6 +222,12 @@ class _Run:
             self._written(lambda: self.metrics.write(row), "metrics.csv")
             self.tensorboard.write(row, self.step)
         return row
+
+    def _optimizer_of(self, batch: Batch) -> Any:
+        objective = cast(Trainable, self.method).objective_of(batch)
+        if objective not in self.optimizers:
+            raise ValueError(f"a batch belongs to the objective '{objective}', not one of {list(self.optimizers)}")
+        return self.optimizers[objective]
 
     def _forward(self, batch: Batch) -> StepOutput:
         try:
@@ -322,7 +333,7 @@ class _Run:
         if temporary is not None:
             scaler = self.accelerator.scaler
             write_state(temporary, self.method.state_dict(), "method")
-            write_state(temporary, self.optimizer.state_dict(), "optimizer")
+            write_state(temporary, {name: one.state_dict() for name, one in self.optimizers.items()}, "optimizers")
             progress = {
                 "step": self.step,
                 "seconds": self.seconds,
@@ -330,7 +341,6 @@ class _Run:
                 "encoded": self.encoded,
                 "best_step": self.best_step,
                 "best": self.best,
-                "schedule": self.schedule.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else None,
                 "random": states,
             }
@@ -340,9 +350,10 @@ class _Run:
 
     def _load(self, path: Path) -> None:
         self.method.load_state_dict(read_state(path, "method"))
-        self.optimizer.load_state_dict(read_state(path, "optimizer"))
+        saved = read_state(path, "optimizers")
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(saved[name])
         progress: dict[str, Any] = read_state(path, "progress")
-        self.schedule.load_state_dict(progress["schedule"])
         if self.accelerator.scaler is not None and progress["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(progress["scaler"])
         self.step, self.seconds, self.wait_seconds = progress["step"], progress["seconds"], progress["wait_seconds"]

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from likewise.views.base import Batch
 
-__all__ = ["Contrast", "StepOutput", "Trainable"]
+__all__ = ["SINGLE_OBJECTIVE", "Contrast", "StepOutput", "Trainable"]
+
+SINGLE_OBJECTIVE = "loss"
+"""Name of the objective where there is only one."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class StepOutput:
 
 
 class Trainable(Protocol):
-    """What the loop needs of a method; :class:`likewise.methods.base.Method` is one, and an ``nn.Module``."""
+    """What the loop needs of a method; :class:`likewise.methods.base.Method` is one, and an ``nn.Module``.
+
+    A class that names it as a base has one objective and one learning rate unless it says otherwise.
+    """
 
     def __call__(self, batch: Batch) -> StepOutput:
         """Compute the loss of one batch."""
@@ -59,3 +65,15 @@ class Trainable(Protocol):
     def after_step(self) -> None:
         """Do what follows the optimiser's step: momentum, queues."""
         ...
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Return factors on the learning rate, by name of a part; see :func:`likewise.training.optim.adamw`."""
+        return {}
+
+    def objectives(self) -> tuple[str, ...]:
+        """Name what is minimised in turn; each has an optimiser of its own over all weights."""
+        return (SINGLE_OBJECTIVE,)
+
+    def objective_of(self, batch: Batch) -> str:
+        """Return the objective that a batch belongs to; its optimiser takes the step."""
+        return self.objectives()[0]

@@ -20,6 +20,7 @@ class Batch:
     Args:
         inputs: Model inputs by name ("query", "positive"); what a value looks like is between views and encoder.
         row_index: Number of each row in its table, int64 ``[B]``.
+        group: The group of all rows, over all processes, where batches are made of one group each; else None.
 
     Example:
         >>> import torch
@@ -30,6 +31,7 @@ class Batch:
 
     inputs: dict[str, Any]
     row_index: Tensor
+    group: str | None = None
 
     def __getitem__(self, name: str) -> Any:
         return self.inputs[name]
@@ -43,7 +45,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with every input that can move on another device."""
         moved = {name: value.to(device) if hasattr(value, "to") else value for name, value in self.inputs.items()}
-        return Batch(moved, self.row_index.to(device))
+        return Batch(moved, self.row_index.to(device), self.group)
 
 
 class Views(Protocol):

@@ -54,13 +54,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder, Tokens
 from likewise.errors import InputError
 from likewise.heads import TanhProjection, unit_vectors
 from likewise.losses import InfoNCE
 from likewise.memory import KeyQueue, MomentumTower
-from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
+from likewise.methods.base import Contrast, Paper, SentenceMethod, StepOutput
 from likewise.views import Batch, SubwordRepeat, TextInput, TextViews, WordRepeat
 
 __all__ = ["Config", "ESimCSE"]
@@ -96,7 +95,7 @@ class Config:
     """Weight of the old value when the momentum tower follows the encoder, in [0, 1) (paper: 0.995)."""
 
 
-class ESimCSE(TextMethod[Config]):
+class ESimCSE(SentenceMethod[Config]):
     """Sentence embeddings from dropout, repetition and a queue; see the module."""
 
     paper = Paper(
@@ -104,18 +103,6 @@ class ESimCSE(TextMethod[Config]):
         venue="COLING 2022",
         arxiv="2109.04380",
     )
-    columns = (Column("text", Text, help="a sentence"),)
-    training_defaults = {
-        "batch_size": 64,
-        "lr": 3e-5,
-        "weight_decay": 0.0,
-        "warmup": 0.0,
-        "schedule": "linear",
-        "clip_norm": 1.0,
-        "eval_every": 125,
-    }
-    encoder_defaults = {"max_tokens": 32}
-    validation = "similarity"
 
     def __init__(self, config: Config, encoder: TextEncoder) -> None:
         super().__init__(config, encoder)

@@ -52,7 +52,7 @@ from likewise.encoders import TextEncoder, Tokens
 from likewise.errors import InputError
 from likewise.heads import MaskedLanguageModel, TanhProjection, unit_vectors
 from likewise.losses import InfoNCE, RowLosses
-from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
+from likewise.methods.base import Contrast, Paper, SentenceMethod, StepOutput
 from likewise.views import Batch, TextInput, TextViews
 
 __all__ = ["Config", "SimCSE"]
@@ -76,7 +76,7 @@ class Config:
     """Chance of a token to be hidden for the masked-language loss, in (0, 1) (official: 0.15)."""
 
 
-class SimCSE(TextMethod[Config]):
+class SimCSE(SentenceMethod[Config]):
     """Sentence embeddings from dropout, or from entailment pairs; see the module."""
 
     paper = Paper("SimCSE: Simple Contrastive Learning of Sentence Embeddings", venue="EMNLP 2021", arxiv="2104.08821")
@@ -86,17 +86,6 @@ class SimCSE(TextMethod[Config]):
         Column("negative", Text, required=False, all_or_none=True, help="supervised: a sentence that contradicts it"),
     )
     pair = ("text", "positive")
-    training_defaults = {
-        "batch_size": 64,
-        "lr": 3e-5,
-        "weight_decay": 0.0,
-        "warmup": 0.0,
-        "schedule": "linear",
-        "clip_norm": 1.0,
-        "eval_every": 125,
-    }
-    encoder_defaults = {"max_tokens": 32}
-    validation = "similarity"
 
     def __init__(self, config: Config, encoder: TextEncoder) -> None:
         super().__init__(config, encoder)
