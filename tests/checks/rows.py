@@ -7,8 +7,11 @@ from likewise.methods import get_method
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
 
-OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}}
+OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}, "dialog2flow": {"mode": "joint"}}
 """Settings under which a method reads the columns that it may have."""
+
+LOWERED_SETTINGS: dict[str, dict[str, Any]] = {"dialog2flow": {"label_temperature": 0.02}}
+"""Settings under which training can take most of a loss away: soft targets have an entropy that is always left."""
 
 
 def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, Any]]:

@@ -101,7 +101,9 @@ def _rows_of_dialog(dialog: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a row for each turn with an action; a turn without one says nothing of what it does."""
     for number, turn in enumerate(dialog["turns"]):
         actions = [action for frame in turn.get("frames", ()) for action in frame.get("actions", ())]
-        spoken = [action for action in actions if action.get("slot") != "intent"]  # an intent is the dialog's, not an act
+        spoken = [
+            action for action in actions if action.get("slot") != "intent"
+        ]  # an intent is the dialog's, not an act
         acts = list(dict.fromkeys(_act(action.get("act", "")) for action in spoken))
         slots = list(dict.fromkeys(_words(action.get("slot") or "") for action in spoken))
         acts, slots = [one for one in acts if one], [one for one in slots if one]

@@ -70,7 +70,9 @@ def cluster_actions(
         [('hi', 'hello'), ('bye',)]
     """
     if len(vectors) != len(utterances):
-        raise ValueError(f"cluster_actions: {len(vectors)} vectors for {len(utterances)} utterances; give one for each.")
+        raise ValueError(
+            f"cluster_actions: {len(vectors)} vectors for {len(utterances)} utterances; give one for each."
+        )
     if number is None and (threshold is None or not 0 < threshold <= 2):
         raise InputError(
             f"threshold is {threshold}; it is a cosine distance, more than 0 and at most 2 (0.6 for a model of "

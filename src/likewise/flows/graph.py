@@ -26,9 +26,7 @@ EdgeWeight = Literal["max", "max-out", "prob-out"]
 of those that leave it (then it is the share of the times that this action came next)."""
 
 
-def transitions(
-    trajectories: Iterable[Sequence[str]], about: Mapping[str, Mapping[str, Any]] | None = None
-) -> Graph:
+def transitions(trajectories: Iterable[Sequence[str]], about: Mapping[str, Mapping[str, Any]] | None = None) -> Graph:
     """Count how often each action occurs, and how often another one comes next.
 
     Args:

@@ -4,11 +4,12 @@ from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.duplicates import RowKeys, duplicate_keys, text_key
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
 from likewise.sampling.hard_negatives import mine
-from likewise.sampling.label_pairs import LabelPairs
+from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
 from likewise.sampling.stream import StreamPlan
 
 __all__ = [
+    "Balance",
     "BatchLoader",
     "BatchPlan",
     "GroupPlan",

@@ -1,12 +1,14 @@
 """How positives are made."""
 
 from likewise.views.base import Batch, Views
+from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
+    "LabelledViews",
     "SubwordRepeat",
     "TextChange",
     "TextInput",
