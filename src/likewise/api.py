@@ -18,8 +18,9 @@ from likewise.errors import InputError
 from likewise.methods import get_method
 from likewise.methods.base import Method
 from likewise.run_config import FREE_ON_RESUME, RunConfig
+from likewise.state import plain_disk_errors
 from likewise.training import TrainingResult, fit
-from likewise.training.checkpoint import Checkpoints, plain_disk_errors
+from likewise.training.checkpoint import Checkpoints
 from likewise.training.folder import RESOLVED, hold_run_folder, read_settings, refuse_changes, write_settings
 from likewise.training.processes import start_processes
 

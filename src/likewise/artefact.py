@@ -79,7 +79,7 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
         about: What is known of it.
         kept: What the method's products need beside it, as :meth:`likewise.methods.base.Method.kept` returns it.
     """
-    from likewise.training.checkpoint import write_state
+    from likewise.state import write_state
 
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".model-writing"
@@ -153,7 +153,7 @@ def load_model(model: str | Path) -> Model:
         >>> load_model("all-MiniLM-L6-v2").kept
         {}
     """
-    from likewise.training.checkpoint import read_state
+    from likewise.state import read_state
 
     embedder, folder = load(model), Path(model)
     kept = read_state(folder, KEPT) if (folder / KEPT).is_dir() else {}

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from likewise.training.checkpoint import Checkpoints, read_state
+from likewise.state import read_state
+from likewise.training.checkpoint import Checkpoints
 from likewise.training.log import TIMING
 
 STEPS = 12

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from likewise.errors import RunError
-from likewise.training.checkpoint import Checkpoints, random_state, read_state, set_random_state, write_state
+from likewise.state import read_state, write_state
+from likewise.training.checkpoint import Checkpoints, random_state, set_random_state
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 STATES = st.recursive(

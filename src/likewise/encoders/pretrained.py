@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from torch import Tensor, nn
 
 from likewise.encoders.depth import layers_of, without_upper_layers
+from likewise.encoders.domains import read_domains
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
 from likewise.errors import InputError, unknown
@@ -83,7 +84,10 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
     for role, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
         if prompt is not None:
             tower.prompts[role] = prompt
-    return TextEncoder(tower.eval(), config.encoder)
+    domains, needs_domain, first_token = read_domains(Path(source))
+    return TextEncoder(
+        tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
+    )
 
 
 def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:

@@ -15,13 +15,14 @@ from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
 from likewise.encoders.depth import layers_of, watched_layers, without_upper_layers
+from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
-from likewise.errors import InputError
+from likewise.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,6 +49,9 @@ class TextEncoder(Encoder):
         name: Where the weights came from, for messages and reports.
         like: A tower with the same transformer, which tells how it is run; found out where not given.
         part: What of the model ``name`` this is, as :func:`likewise.load` takes it; nothing: all of it.
+        domains: Domains by name that :meth:`for_domain` knows.
+        needs_domain: Whether texts can only be encoded for one of them.
+        first_token: Id that stands in the place of the first special token of every text; None: the usual one.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class TextEncoder(Encoder):
         *,
         like: TextEncoder | None = None,
         part: Mapping[str, Any] | None = None,
+        domains: Mapping[str, Domain] | None = None,
+        needs_domain: bool = False,
+        first_token: int | None = None,
     ) -> None:
         super().__init__()
         from sentence_transformers.sentence_transformer.modules import Normalize
@@ -64,6 +71,9 @@ class TextEncoder(Encoder):
         self.tower = tower
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
+        self.domains: Mapping[str, Domain] = dict(domains or {})
+        self.needs_domain = needs_domain
+        self.first_token = first_token
         for path, parameter in tower.named_parameters():
             if ".pooler." in path:  # BERT's own sentence head, which no pooling of ours reads
                 parameter.requires_grad_(False)
@@ -105,7 +115,7 @@ class TextEncoder(Encoder):
         """The picklable tokenizer that views take into the loader's workers."""
         inner = self.tower.tokenizer
         limit = self.tower.max_seq_length or getattr(inner, "model_max_length", None) or 512
-        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts)
+        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self.first_token)
 
     @property
     def max_positions(self) -> int | None:
@@ -128,6 +138,7 @@ class TextEncoder(Encoder):
             "max_tokens": self.tokenizer.max_tokens,
             "prompts": dict(self.prompts),
             "vocabulary": sorted(vocabulary.items(), key=lambda item: item[1]),
+            **({} if self.first_token is None else {"first_token": self.first_token}),
         }
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         return digest.hexdigest()
@@ -246,12 +257,18 @@ class TextEncoder(Encoder):
         Raises:
             TypeError: ``inputs`` is one string, not a sequence of them, or holds something that is not a string.
             ValueError: ``batch_size`` < 1 or an unknown ``precision``.
+            InputError: The model encodes texts of named domains only.
 
         Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
         """
         texts = _checked_texts(inputs)
         if batch_size < 1:
             raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
+        if self.needs_domain:
+            raise InputError(
+                f"'{self._name}' encodes texts of one domain at a time; say which with --domain (from Python: "
+                f"domain=), one of {', '.join(self.domains)}."
+            )
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         low = resolve_precision(precision, device.type) == "bf16" and (
             precision == "bf16" or len(texts) >= BF16_FROM_ROWS
@@ -293,7 +310,58 @@ class TextEncoder(Encoder):
             dense.linear = projector
             modules.append(dense)
         tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
-        return TextEncoder(tower.to(self.tower.device), self._name, like=self)
+        return TextEncoder(
+            tower.to(self.tower.device),
+            self._name,
+            like=self,
+            domains=self.domains,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
+    def with_domains(self, domains: Mapping[str, Domain], *, needed: bool = False) -> TextEncoder:
+        """Return the tower with domains to choose from; it shares all weights with this one.
+
+        Args:
+            domains: What is done for each, by name.
+            needed: Whether texts can only be encoded for one of them.
+        """
+        return TextEncoder(
+            self.tower,
+            self._name,
+            like=self,
+            part=self.part,
+            domains=domains,
+            needs_domain=needed,
+            first_token=self.first_token,
+        )
+
+    def for_domain(self, name: str) -> TextEncoder:
+        """Return the encoder of one domain: a plain encoder that shares all weights with this one.
+
+        Raises:
+            InputError: The model has no such domain; the nearest is named.
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Dense
+
+        if not self.domains:
+            raise InputError(f"'{self._name}' has no domains; leave --domain out.")
+        if name not in self.domains:
+            raise unknown(f"domain of {self._name}", name, self.domains)
+        domain, modules = self.domains[name], list(self.tower)
+        if domain.changes_embeddings:
+            moved = Dense(self.dim, self.dim, activation_function=nn.Identity())
+            moved.linear = domain.map_of(self.dim)
+            modules.insert(len(modules) - int(self.normalises), moved)
+        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part={**self.part, "domain": name},
+            first_token=self.first_token if domain.first_token is None else domain.first_token,
+        )
 
     def truncated(self, layers: int | None = None, dims: int | None = None) -> TextEncoder:
         """Return a smaller encoder: the first layers of the transformer, the first numbers of an embedding.
@@ -341,13 +409,23 @@ class TextEncoder(Encoder):
                 modules.insert(len(modules) - int(self.normalises), kept.requires_grad_(False))
             part["dims"] = dims
         tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
-        return TextEncoder(tower.train(self.training), self._name, like=self, part=part)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part=part,
+            domains=self.domains if dims is None else {},
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
 
     def save(self, folder: Path) -> None:
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
         folder.mkdir(parents=True, exist_ok=True)
         with foreign_progress_off():
             self.tower.save(str(folder), create_model_card=False, safe_serialization=True)
+        if self.domains or self.first_token is not None:
+            write_domains(folder, self.domains, needed=self.needs_domain, first_token=self.first_token)
 
     def _token_features(self, tokens: Tokens) -> Tensor:
         """Encode the tokens of texts that are sorted by length."""

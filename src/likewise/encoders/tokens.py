@@ -116,11 +116,13 @@ class TextTokenizer:
         tokenizer: A Hugging Face tokenizer.
         max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
         prompts: Text put in front of every input of a role ("query", "document").
+        first_token: Id that takes the place of the first special token of every text; None: the usual one stays.
     """
 
     tokenizer: Any
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
+    first_token: int | None = None
 
     def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
         """Tokenise ``B`` texts; ``role`` chooses the prompt."""
@@ -132,6 +134,8 @@ class TextTokenizer:
             if texts
             else []
         )
+        if self.first_token is not None:
+            rows = [[self.first_token, *row[1:]] for row in rows]
         return Tokens.from_lists(rows, self._prompt_tokens(prompt))
 
     @property

@@ -211,7 +211,7 @@ class SentenceMethod(TextMethod[ConfigT]):
     paper does otherwise: ``training_defaults = {**SentenceMethod.training_defaults, "lr": 1e-5}``.
     """
 
-    columns = (Column("text", Text, help="a sentence"),)
+    columns: ClassVar[tuple[Column, ...]] = (Column("text", Text, help="a sentence"),)
     training_defaults = {
         "batch_size": 64,
         "lr": 3e-5,

@@ -16,9 +16,9 @@ from likewise.api import build_method, train_run
 from likewise.encoders import Embedder
 from likewise.errors import RunError
 from likewise.run_config import RunConfig
+from likewise.state import plain_disk_errors
 from likewise.studies.measures import Measure, measure_of
 from likewise.studies.memory import MemoryMeter
-from likewise.training.checkpoint import plain_disk_errors
 from likewise.training.folder import RESOLVED
 
 __all__ = ["Busy", "RunRequest", "execute", "read_training"]

@@ -18,7 +18,8 @@ from likewise.encoders.base import Encoder
 from likewise.encoders.precision import resolve_precision
 from likewise.errors import NotFiniteError, RunError
 from likewise.geometry import GradientShare, gradient_shares
-from likewise.training.checkpoint import Checkpoints, random_state, read_state, set_random_state, write_state
+from likewise.state import read_state, write_state
+from likewise.training.checkpoint import Checkpoints, random_state, set_random_state
 from likewise.training.config import TrainingConfig
 from likewise.training.log import CsvLog, Progress, TensorBoard
 from likewise.training.looks import Looks, Space
