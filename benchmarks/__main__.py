@@ -22,6 +22,7 @@ NAMES = {
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
+    "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

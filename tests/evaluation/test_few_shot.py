@@ -51,7 +51,7 @@ def test_the_order_of_the_rows_does_not_matter_and_the_seed_does():
     ("options", "says"),
     [
         ({"ways": 7}, "has 6 classes, fewer than the 7 ways"),
-        ({"shots": 8}, "class 'c0' has 10 rows, fewer than the 8 shots and 4 queries"),
+        ({"shots": 8}, "class 'c0' has 10 rows, fewer than the 12 .shots and queries."),
         ({"ways": 1}, "ways is 1; at least 2"),
         ({"episodes": 0}, "episodes is 0; at least 1"),
     ],

@@ -59,7 +59,7 @@ class Dialog:
 
 
 def open_dialogs(source: str | Path, *, user_names: Sequence[str] = USER_NAMES) -> list[Dialog]:
-    """Read dialogs.
+    r"""Read dialogs.
 
     In a folder every ``.txt``, ``.tsv`` and ``.json`` file is a dialog; a file of its own may hold many.
 
@@ -84,7 +84,7 @@ def open_dialogs(source: str | Path, *, user_names: Sequence[str] = USER_NAMES) 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "one.txt").write_text("Agent: How can I help?\\nCustomer: I need a taxi.\\n")
+        ...     _ = Path(folder, "one.txt").write_text("Agent: How can I help?\nCustomer: I need a taxi.\n")
         ...     [(turn.speaker, turn.text) for turn in open_dialogs(folder)[0].turns]
         [('system', 'How can I help?'), ('user', 'I need a taxi.')]
     """
