@@ -232,7 +232,7 @@ class Dialog2Flow(TextMethod[Config]):
         anchor, partner = unit_vectors(self.heads[name](features)).chunk(2)  # [B, head_size] each
         loss = self._loss(anchor, partner, batch).mean()
         contrast = Contrast(anchor.detach(), partner.detach(), self.config.temperature)
-        return StepOutput({f"{name}_contrast": loss}, contrast=contrast)
+        return StepOutput({"contrast": loss}, contrast=contrast)
 
     def kept(self) -> Mapping[str, Any]:
         """Keep where each action lies, so that others can be named after it, and how utterances were read."""
