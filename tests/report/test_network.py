@@ -14,7 +14,9 @@ HOSTILE = "</title></script><script>alert(1)</script><img src=x>\"'&<b>"
 
 NODES = [
     Node("start", "start"),
-    Node("u1", "I would like to book a table for tonight", "user", 0.3, "user, 9 times", ["a table", "book it"]),
+    Node(
+        "u1", "I would like to book a table for tonight at eight", "user", 0.3, "user, 9 times", ["a table", "book it"]
+    ),
     Node("s1", "for how many?", "system", 0.5, "system, 8 times", ["how many people"]),
     Node("u2", "cancel", "user", 0.4, "user, 2 times", ["cancel it"]),
     Node("end", "end", order=1.0),
@@ -81,7 +83,7 @@ def test_labels_are_cut_and_told_whole_to_the_script():
     assert " …</tspan>" in html
     (data,) = re.findall(r'<script type="application/json">(.*?)</script>', html)
     told = json.loads(data)
-    assert told["nodes"]["u1"]["label"] == "I would like to book a table for tonight"
+    assert told["nodes"]["u1"]["label"] == "I would like to book a table for tonight at eight"
     assert told["nodes"]["u1"]["quotes"] == ["a table", "book it"]
     assert (told["first"], told["last"]) == ("start", "end")
 
@@ -137,7 +139,7 @@ def test_one_can_ask_a_node_cut_weak_edges_and_hide_the_way(browse, tmp_path):
     page, card = view.page, view.page.locator(".card")
     assert card.is_hidden()
     page.locator('.node[data-key="u1"]').hover()
-    assert card.locator("b").inner_text() == "I would like to book a table for tonight"
+    assert card.locator("b").inner_text() == "I would like to book a table for tonight at eight"
     assert card.locator("li").all_inner_texts() == ["a table", "book it"]
     assert page.locator(".node.lit").count() == 4  # itself, what leads there and what follows
     page.mouse.move(2, 2)
