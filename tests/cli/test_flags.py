@@ -17,6 +17,10 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "dialog2flow": (
+        "mode targets temperature label_temperature label_encoder balance min_utterances normalise head_size "
+        "head_lr_factor pair_seed"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
@@ -77,7 +81,7 @@ OF_TASKS = {
     "knn": (SPLIT, "k vote temperature"),
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
-    "few_shot": ("", "ways shots queries episodes"),
+    "few_shot": ("", "ways shots queries episodes nearest"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k"),
     "mteb:STSBenchmark": ("", ""),

@@ -35,7 +35,7 @@ Deviations:
                                                                               ``min_utterances 101`` for theirs
     "word ?" is "word?"           "word'"                                     a slip in their substitution; their
                                                                               training data have it
-    letters of all scripts, and   a to z only; it splits the word             a café is no "caf"
+    letters of all scripts, and   a to z only; it splits the word             other languages have other letters
     the typographic apostrophe
     a label of one utterance has  with ``extend`` paired with itself          it says nothing
     no pair
