@@ -23,6 +23,7 @@ NAMES = {
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
     "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
+    "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

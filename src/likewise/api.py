@@ -232,6 +232,11 @@ def build_method(config: RunConfig) -> Method[Any]:
     """
     torch.manual_seed(config.training.seed)
     method: Method[Any] = get_method(config.method).build(config.settings, config.encoder)
+    if not any(parameter.requires_grad for parameter in method.parameters()):
+        raise InputError(
+            f"there is nothing to train: the encoder is frozen, and {config.method} adds nothing to it. Leave --freeze "
+            "out, or give --soft-prompt 8."
+        )
     return method
 
 

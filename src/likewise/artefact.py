@@ -94,7 +94,12 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
         "paper": about.paper,
         "settings": about.settings,
         "data": about.data,
-        "model": {"dim": embedder.dim, "fingerprint": embedder.fingerprint, "from": embedder.name},
+        "model": {
+            "dim": embedder.dim,
+            "fingerprint": embedder.fingerprint,
+            "from": embedder.name,
+            "part": dict(getattr(embedder, "part", {})),
+        },
         "training": about.training,
         "figures": about.figures,
         "versions": installed_versions(),
@@ -108,17 +113,30 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
     temporary.rmdir()
 
 
-def load(model: str | Path) -> TextEncoder:
+def load(
+    model: str | Path,
+    *,
+    layers: int | None = None,
+    dims: int | None = None,
+    domain: str | None = None,
+    prompt: str | None = None,
+) -> TextEncoder:
     """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
 
     Args:
         model: A folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub.
+        layers: Run only so many of its first layers, for speed; None: all. Good where the model was trained for it
+            (``2dmse``).
+        dims: Keep only so many of the first numbers of an embedding, for size; None: all.
+        domain: Encode texts of this domain (a language, a subject), for a model that was made for several
+            (``ccp``, ``moe-cocitation``).
+        prompt: Text in front of every text, an instruction for example, instead of the model's own prompts.
 
     Returns:
         The model, ready to ``encode``.
 
     Raises:
-        InputError: It is no model, or a run that has not finished.
+        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, or no such domain.
 
     Example:
         >>> model = load("all-MiniLM-L6-v2")
@@ -137,7 +155,14 @@ def load(model: str | Path) -> TextEncoder:
         raise InputError(
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
-    return load_text_encoder(str(model))
+    encoder = load_text_encoder(str(model))
+    if layers is not None:
+        encoder = encoder.truncated(layers)
+    if domain is not None:
+        encoder = encoder.for_domain(domain)  # what a domain does to an embedding is done to all of its numbers
+    if dims is not None:
+        encoder = encoder.truncated(dims=dims)
+    return encoder if prompt is None else encoder.prompted(prompt)
 
 
 def load_model(model: str | Path) -> Model:
@@ -174,6 +199,7 @@ def _model_card(embedder: Embedder, about: About) -> str:
     table = f"\n## Measured\n\n| figure | value |\n|---|---|\n{figures}\n" if figures else ""
     geometry = f"- geometry of the space {about.geometry}\n" if about.geometry else ""
     training = ", ".join(f"{name} {value}" for name, value in about.training.items() if value is not None)
+    part = "".join(f", {name} {value}" for name, value in getattr(embedder, "part", {}).items())
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
@@ -184,7 +210,7 @@ tags: [likewise, contrastive, {about.method}]
 
 Trained with likewise by the method `{about.method}`: {about.paper}.
 
-- starts from: `{embedder.name}`
+- starts from: `{embedder.name}`{part}
 - embeddings: {embedder.dim} numbers, unit norm, compared by cosine
 - data: {about.data.get("name")} ({about.data.get("rows")} rows, fingerprint `{about.data.get("fingerprint")}`)
 - training: {training}

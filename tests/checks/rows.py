@@ -7,6 +7,9 @@ from likewise.methods import get_method
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
 
+SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
+"""What a method needs otherwise than the smallest setting of these checks."""
+
 OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}, "dialog2flow": {"mode": "joint"}}
 """Settings under which a method reads the columns that it may have."""
 

@@ -5,12 +5,13 @@ import csv
 import pickle
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import likewise
-from checks.rows import LOWERED_SETTINGS, OPTIONAL_SETTINGS, rows
+from checks.rows import LOWERED_SETTINGS, OPTIONAL_SETTINGS, SMALL_SETTINGS, rows
 from likewise.data import Stages
 from likewise.errors import InputError
 from likewise.methods import METHODS, get_method
@@ -22,11 +23,16 @@ from likewise.training import StepOutput
 REPOSITORY = Path(__file__).parents[2]
 SMALL = {"encoder_layers": 1, "max_tokens": 24, "batch_size": 4, "precision": "fp32", "warmup": 0.0, "lr": 1e-3}
 
+
+def small(name: str) -> dict[str, Any]:
+    return {**SMALL, **SMALL_SETTINGS.get(name, {})}
+
+
 pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
 
 
 def build(name: str, **settings) -> tuple[Method, RunConfig]:
-    config = RunConfig.resolve(name, {"data": "rows", **SMALL, **settings})
+    config = RunConfig.resolve(name, {"data": "rows", **small(name), **settings})
     torch.manual_seed(config.training.seed)
     return get_method(name).build(config.settings, config.encoder), config
 
@@ -101,7 +107,7 @@ def test_a_step_gives_named_finite_terms_and_every_weight_in_use_a_gradient(name
 
 
 def test_it_lowers_its_loss(name, tmp_path):
-    settings = {**SMALL, **LOWERED_SETTINGS.get(name, {})}
+    settings = {**small(name), **LOWERED_SETTINGS.get(name, {})}
     likewise.train(name, rows(name, 24), out=tmp_path / "run", steps=30, progress=False, **settings)
     course = losses(tmp_path / "run")
     assert sum(course[-5:]) < 0.8 * sum(course[:5])
@@ -109,7 +115,7 @@ def test_it_lowers_its_loss(name, tmp_path):
 
 def test_it_is_deterministic_from_the_seed(name, tmp_path):
     for run, seed in (("a", 1), ("b", 1), ("c", 2)):
-        likewise.train(name, rows(name), out=tmp_path / run, steps=4, seed=seed, progress=False, **SMALL)
+        likewise.train(name, rows(name), out=tmp_path / run, steps=4, seed=seed, progress=False, **small(name))
     assert losses(tmp_path / "a") == losses(tmp_path / "b")
     assert losses(tmp_path / "a") != losses(tmp_path / "c")
 
@@ -145,12 +151,14 @@ def test_it_can_be_copied_and_its_views_go_to_workers(name):
 
 def test_the_number_of_workers_changes_nothing(name, tmp_path):
     for workers in (0, 2):
-        likewise.train(name, rows(name), out=tmp_path / str(workers), steps=4, workers=workers, progress=False, **SMALL)
+        likewise.train(
+            name, rows(name), out=tmp_path / str(workers), steps=4, workers=workers, progress=False, **small(name)
+        )
     assert losses(tmp_path / "0") == losses(tmp_path / "2")
 
 
 def test_what_is_kept_embeds_the_same_every_time_and_after_loading(name, tmp_path):
-    model = likewise.train(name, rows(name), out=tmp_path / "run", steps=2, progress=False, **SMALL)
+    model = likewise.train(name, rows(name), out=tmp_path / "run", steps=2, progress=False, **small(name))
     texts = ["a dog", "a river that is long", "a dog"]
     vectors = model.encode(texts, precision="fp32")
     assert torch.equal(vectors, model.encode(texts, precision="fp32"))
@@ -163,7 +171,7 @@ def test_what_is_kept_embeds_the_same_every_time_and_after_loading(name, tmp_pat
 def test_it_trains_on_the_columns_it_may_have_too(name, tmp_path):
     settings = OPTIONAL_SETTINGS.get(name, {})
     data = rows(name, optional=True)
-    likewise.train(name, data, out=tmp_path / "run", steps=2, progress=False, **SMALL, **settings)
+    likewise.train(name, data, out=tmp_path / "run", steps=2, progress=False, **small(name), **settings)
     assert len(losses(tmp_path / "run")) == 2
 
 
@@ -172,13 +180,13 @@ def test_a_bad_row_is_named(name, tmp_path):
     data = rows(name)
     data[3][column] = "   "
     with pytest.raises(InputError, match=rf"rows\[3\]: column '{column}' is empty"):
-        likewise.train(name, data, out=tmp_path / "run", progress=False, **SMALL)
+        likewise.train(name, data, out=tmp_path / "run", progress=False, **small(name))
     assert not (tmp_path / "run").exists()
 
 
 def test_one_row_at_a_time_is_refused(name, tmp_path):
     with pytest.raises(InputError, match="batch_size is 1"):
-        likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **{**SMALL, "batch_size": 1})
+        likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **{**small(name), "batch_size": 1})
 
 
 def test_it_has_a_page_and_an_example(name):

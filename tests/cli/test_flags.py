@@ -9,7 +9,8 @@ from likewise.run_config import RunConfig
 SHARED = {
     "data": "data columns bad_rows streaming eval_data eval_task",
     "encoder": (
-        "encoder pooling max_tokens encoder_layers dropout query_prompt document_prompt trust_remote_code"
+        "encoder pooling max_tokens encoder_layers dropout prompt query_prompt document_prompt soft_prompt freeze "
+        "trust_remote_code"
     ),
     "training": (
         "steps epochs batch_size micro_batch lr weight_decay schedule warmup clip_norm precision seed workers "
@@ -72,7 +73,7 @@ def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
 
 
 SPLIT = "train test_share split_seed"
-OF_EVALUATE = "model task data columns bad_rows bootstrap seed batch_size precision json"
+OF_EVALUATE = "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt json"
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),
     "similarity": ("", ""),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from likewise.cli.options import BatchSize, Columns, Data, ModelArgument, Precision, check_new_file
+from likewise.cli.options import BatchSize, Columns, Data, ModelArgument, Precision, check_new_file, with_part
 from likewise.cli.output import Json, show_mapping, write_json
 
 ENDINGS = (".npy", ".parquet", ".safetensors")
@@ -15,12 +15,13 @@ ENDINGS = (".npy", ".parquet", ".safetensors")
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("encode", help="Embed the texts of a file.")(encode)
+    app.command("encode", help="Embed the texts of a file.")(with_part(encode))
 
 
 def encode(
     model: ModelArgument,
     data: Data,
+    part: dict[str, Any],
     out: Annotated[
         Path,
         typer.Option(
@@ -44,7 +45,7 @@ def encode(
 
     check_new_file(out, ENDINGS)
     table = open_table(data, columns=(Column("text", Text),), rename=parse_renaming(columns))
-    embedder = likewise.load(model)
+    embedder = likewise.load(model, **part)
     texts = [row["text"] for row in table.stream()]
     began = time.perf_counter()
     vectors = embedder.encode(texts, role=role, batch_size=batch_size, precision=precision, progress=True)
@@ -71,6 +72,7 @@ def encode(
     temporary.replace(out)
     result = {
         "model": model,
+        **part,
         "fingerprint": embedder.fingerprint,
         "out": str(out),
         "texts": len(texts),

@@ -10,14 +10,17 @@ import typer
 
 from likewise.cli.help import GroupedCommand
 from likewise.cli.options import (
+    PART,
     BatchSize,
     Columns,
     Data,
     ModelArgument,
     Precision,
     parameter,
+    part_given,
     setting_option,
     values_given,
+    with_part,
 )
 from likewise.cli.output import Json, show_rows, write_json
 from likewise.errors import InputError
@@ -63,7 +66,7 @@ def register(app: typer.Typer, words: Sequence[str]) -> None:
         return
     # Which options there are depends on the task, so that without one nothing is said about them.
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    app.command("evaluate", cls=TaskCommand, help=HELP, context_settings=anything)(_without_task)
+    app.command("evaluate", cls=TaskCommand, help=HELP, context_settings=anything)(with_part(_without_task))
 
 
 def _asked(words: Sequence[str]) -> Task | None:
@@ -96,6 +99,7 @@ def _without_task(
     model: ModelArgument,
     task: TaskOption,
     data: Data,
+    part: dict[str, Any],
     columns: Columns = None,
     bad_rows: BadRows = "error",
     bootstrap: Bootstrap = 1000,
@@ -120,6 +124,7 @@ def _command(task: Task) -> Callable[..., None]:
            parameter("bootstrap", Bootstrap, 1000), parameter("seed", Seed, 0)] if task.reads_data else []),
         parameter("batch_size", BatchSize, 256),
         parameter("precision", Precision, "auto"),
+        *PART,
         parameter("json", Json, False),
     ]  # fmt: skip
 
@@ -151,7 +156,7 @@ def _measure(
         bad_rows=given.get("bad_rows", "error"),
         **opening,
     )
-    return task.measure(likewise.load(model), opened, progress=True, **shared, **settings)
+    return task.measure(likewise.load(model, **part_given(given)), opened, progress=True, **shared, **settings)
 
 
 def _show(result: Result) -> None:

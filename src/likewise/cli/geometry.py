@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from likewise.cli.options import BatchSize, Columns, Data, ModelArgument, Precision
+from likewise.cli.options import BatchSize, Columns, Data, ModelArgument, Precision, with_part
 from likewise.cli.output import Json, show_rows, write_json
 from likewise.errors import InputError
 
@@ -22,13 +22,14 @@ USUAL_TEMPERATURE = 0.05
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     app.command("geometry", help="Look at the space of a model: collapse, hubs, gap, false negatives, temperature.")(
-        geometry
+        with_part(geometry)
     )
 
 
 def geometry(
     model: ModelArgument,
     data: Data,
+    part: dict[str, Any],
     columns: Columns = None,
     bad_rows: Annotated[
         Literal["error", "skip"], typer.Option(help="error stops at a row that cannot be used; skip leaves it out.")
@@ -52,12 +53,13 @@ def geometry(
         raise InputError(f"--temperature is {temperature:g}; it must be greater than 0.")
     space = open_space(data, rename=parse_renaming(columns), bad_rows=bad_rows, rows=max_rows, seed=seed)
     at, source = (temperature, "--temperature") if temperature is not None else _temperature(Path(model))
-    embedder = likewise.load(model)
+    embedder = likewise.load(model, **part)
     sides = space.encode(embedder, batch_size=batch_size, precision=precision, progress=True)
     found = space.described(*sides, temperature=at)
     if json:
         about = {
             "model": model,
+            **part,
             "fingerprint": embedder.fingerprint,
             "data": space.name,
             "data_fingerprint": space.fingerprint,

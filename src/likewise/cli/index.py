@@ -9,18 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from likewise.cli.options import BatchSize, Precision
+from likewise.cli.options import BatchSize, Precision, with_part
 from likewise.cli.output import Json, show_mapping, write_json
 from likewise.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("index", help="Make an index of texts for search; or add to one, or delete from one.")(index)
+    app.command("index", help="Make an index of texts for search; or add to one, or delete from one.")(with_part(index))
 
 
 def index(
     out: Annotated[Path, typer.Option(help="Folder of the index.")],
+    part: dict[str, Any],
     model: Annotated[
         str | None, typer.Argument(metavar="MODEL", help="Model that embeds the texts; not with --add or --delete.")
     ] = None,
@@ -56,6 +57,11 @@ def index(
     from likewise.search import Index
 
     result: dict[str, Any] = {}
+    if part and (model is None or add or delete):
+        raise InputError(
+            f"--{next(iter(part))} goes with a new index of a MODEL; an index that is there remembers what it was made "
+            "with. Leave it out."
+        )
     if delete:
         if add or data or model:
             raise InputError("--delete goes alone with --out; add rows by another command.")
@@ -67,7 +73,7 @@ def index(
     elif data is None:
         raise InputError("no data given; say what to index with --data FILE (or what to remove with --delete ID).")
     elif add:
-        found = Index.open(out, likewise.load(model) if model else None)
+        found = Index.open(out, model)
         with _progress() as progress:
             result["added"] = found.add(
                 data, replace=replace, batch_size=batch_size, precision=precision, progress=progress
@@ -80,7 +86,7 @@ def index(
         with _progress() as progress:
             found = Index.create(
                 out,
-                likewise.load(model),
+                likewise.load(model, **part),
                 data,
                 text_column=text_column,
                 id_column=id_column,
@@ -96,11 +102,13 @@ def index(
     if json:
         write_json(result)
         return
-    shown = ("added", "deleted", "folder", "rows", "model", "dim", "approximate", "metadata")
-    show_mapping({name: _plain(result[name]) for name in shown if name in result})
+    shown = ("added", "deleted", "folder", "rows", "model", "part", "dim", "approximate", "metadata")
+    show_mapping({name: _plain(result[name], name) for name in shown if name in result})
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str) -> Any:
+    if name == "part":
+        return ", ".join(f"{what} {much}" for what, much in value.items()) or "all of it"
     return ", ".join(value) or "-" if isinstance(value, dict) else value
 
 

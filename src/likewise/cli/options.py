@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from likewise.settings import Setting
 
 __all__ = [
+    "PART",
     "BatchSize",
     "Columns",
     "Data",
@@ -25,8 +27,10 @@ __all__ = [
     "check_new_file",
     "flag_of",
     "parameter",
+    "part_given",
     "setting_option",
     "values_given",
+    "with_part",
 ]
 
 ModelArgument = Annotated[
@@ -63,12 +67,75 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
+PART = (
+    parameter(
+        "layers",
+        Annotated[
+            int | None,
+            typer.Option(help="Run only so many of the model's first layers: faster, and good after `train 2dmse`."),
+        ],
+        None,
+    ),
+    parameter(
+        "dims",
+        Annotated[
+            int | None,
+            typer.Option(
+                help="Keep only so many of an embedding's first numbers: smaller, and good after `train 2dmse`."
+            ),
+        ],
+        None,
+    ),
+    parameter(
+        "domain",
+        Annotated[
+            str | None,
+            typer.Option(help="Encode texts of this domain (a language, a subject), if the model knows several."),
+        ],
+        None,
+    ),
+    parameter(
+        "prompt",
+        Annotated[
+            str | None,
+            typer.Option(help="Text in front of every text, an instruction for example, instead of the model's own."),
+        ],
+        None,
+    ),
+)
+"""Options that say what of a model is used, on every verb that embeds; they are arguments of :func:`likewise.load`."""
+
+
+def part_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a model is asked for among parsed options, as :func:`likewise.load` takes it."""
+    return {one.name: options[one.name] for one in PART if options[one.name] is not None}
+
+
+def with_part(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :data:`PART`; it gets what was given of them in one, as ``part``."""
+    own = inspect.signature(command, eval_str=True)
+    others = [one for one in own.parameters.values() if one.name != "part"]
+
+    @functools.wraps(command)
+    def taking_part(**given: Any) -> None:
+        asked = part_given(given)
+        command(part=asked, **{name: value for name, value in given.items() if name not in {one.name for one in PART}})
+
+    place = next((place for place, one in enumerate(others) if one.name == "json"), len(others))
+    together = (*others[:place], *PART, *others[place:])
+    signature = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in together]
+    taking_part.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]  # typer reads it
+    taking_part.__annotations__ = {one.name: one.annotation for one in signature}
+    return taking_part
+
+
 def flag_of(setting: Setting) -> str:
     """Return the option of a setting; one of several values is called after one of them, as each is given by itself.
 
-    ``metrics`` is ``--metric``, as in ``--metric ndcg@10 --metric hit@10``.
+    ``metrics`` is ``--metric``, as in ``--metric ndcg@10 --metric hit@10``; ``--columns`` is the same everywhere.
     """
-    name = setting.name.removesuffix("s") if get_origin(setting.annotation) is tuple else setting.name
+    several = get_origin(setting.annotation) is tuple and setting.name != "columns"
+    name = setting.name.removesuffix("s") if several else setting.name
     return f"--{name.replace('_', '-')}"
 
 

@@ -37,10 +37,9 @@ def search(
     json: Json = False,
 ) -> None:
     """Find the rows that fit best."""
-    import likewise
     from likewise.search import Index
 
-    found = Index.open(index, likewise.load(model) if model else None)
+    found = Index.open(index, model)
     hits = found.search(query, k, mode=mode, exact=exact, where=where)
     if json:
         write_json([hit.as_dict() for hit in hits])

@@ -35,7 +35,7 @@ class Encoder(nn.Module, ABC):
     over activations (``micro_batch``) is not counted, nor is :meth:`Embedder.encode`."""
 
     @abstractmethod
-    def encode_rows(self, inputs: Any, **how: Any) -> Tensor:
+    def encode_rows(self, inputs: Any) -> Tensor:
         """Encode all rows of ``inputs`` in one pass; returns ``features [B, D]``.
 
         A tower may offer more of a pass by further keywords; what it returns then, it says there.

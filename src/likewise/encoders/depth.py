@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from likewise.errors import InputError
 
-__all__ = ["LayerOutputs", "layers_of", "watched_layers", "without_upper_layers"]
+__all__ = ["LayerOutputs", "keep_layers", "layers_of", "watched_layers", "with_layers"]
 
 
 def layers_of(module: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -36,36 +36,52 @@ def layers_of(module: nn.Module) -> tuple[str, nn.ModuleList]:
     raise InputError("this encoder has no list of transformer layers; use one that has, or leave its depth as it is.")
 
 
-def without_upper_layers(module: nn.Module, count: int) -> nn.Module:
-    """Return the module with the first layers of its transformer alone; weights are shared, nothing else changes.
+def keep_layers(module: nn.Module, count: int) -> None:
+    """Take all layers but the first ones out of a transformer, in place.
 
     Args:
         module: The first module of a sentence-transformers model.
         count: How many layers stay, >= 1 and at most as many as there are.
 
     Raises:
-        InputError: There is no list of layers, or it has no so many.
+        InputError: There is no list of layers.
     """
     path, layers = layers_of(module)
-    if not 1 <= count <= len(layers):
-        raise InputError(f"the encoder has {len(layers)} layers, not {count}; keep 1 to {len(layers)} of them.")
-    config = copy.deepcopy(getattr(module, "auto_model").config)  # noqa: B009 - mypy knows no such attribute
+    parent, _, name = path.rpartition(".")
+    config = _model(module).config
     if len(getattr(config, "layer_types", None) or ()) == len(layers):
         config.layer_types = config.layer_types[:count]
     config.num_hidden_layers = count
-    whole = getattr(module, "auto_model")  # noqa: B009
-    # Everything on the way to the list is copied, so that the other transformer keeps its own.
-    top = _shallow(module)
-    parent, *names = top, *path.split(".")
-    for name in names[:-1]:
-        child = parent._modules[name]
-        shared = child is whole
-        parent._modules[name] = _shallow(child)
+    setattr(module.get_submodule(parent), name, layers[:count])
+
+
+def with_layers(module: nn.Module, count: int) -> nn.Module:
+    """Return the module with the first layers of its transformer alone; the one that is given stays as it is.
+
+    All weights are shared, and so are the settings by which a layer attends.
+
+    Args:
+        module: The first module of a sentence-transformers model.
+        count: How many layers stay, >= 1 and at most as many as there are.
+
+    Raises:
+        InputError: There is no list of layers.
+    """
+    path, _ = layers_of(module)
+    whole = _model(module)
+    # What is on the way to the list is copied, and what is in it is not.
+    top: nn.Module = _shallow(module)
+    parent: Any = top
+    for name in path.split(".")[:-1]:
+        parent._modules[name] = _shallow(parent._modules[name])
         parent = parent._modules[name]
-        if shared:
-            parent.config = config
-    parent._modules[names[-1]] = layers[:count]
+    _model(top).config = copy.deepcopy(whole.config)
+    keep_layers(top, count)
     return top
+
+
+def _model(module: nn.Module) -> Any:
+    return module.auto_model
 
 
 def _shallow(module: Any) -> Any:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from likewise.encoders.depth import layers_of, without_upper_layers
+from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
+from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
 from likewise.errors import InputError, unknown
@@ -48,10 +49,17 @@ class TextEncoderConfig:
     """Keep only this many of the transformer's first layers, >= 1; all where not given."""
     dropout: float | None = None
     """Probability with which the encoder drops a number while it trains, in [0, 1); its own where not given."""
+    prompt: str | None = None
+    """Text in front of every text, an instruction for example; the encoder's own where not given."""
     query_prompt: str | None = None
-    """Text in front of every query (and of every text that has no role), for encoders trained with instructions."""
+    """Text in front of every query, instead of --prompt; for methods and tasks that tell queries from documents."""
     document_prompt: str | None = None
-    """Text in front of every document."""
+    """Text in front of every document, instead of --prompt."""
+    soft_prompt: int = 0
+    """Learned tokens in front of every text (before its prompt), >= 0; they begin as words drawn from the
+    vocabulary."""
+    freeze: bool = False
+    """Leave the encoder's own weights as they are; only the soft prompt and what the method adds are trained."""
     trust_remote_code: bool = False
     """Run Python code that comes with the encoder, from a hub or a folder. Only for sources you trust."""
 
@@ -81,9 +89,9 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
         _set_pooling(tower, config.pooling)
     if config.dropout is not None:
         _set_dropout(tower, config.dropout)
-    for role, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
-        if prompt is not None:
-            tower.prompts[role] = prompt
+    set_prompts(tower, config.prompt, query=config.query_prompt, document=config.document_prompt)
+    if config.soft_prompt or config.freeze:
+        add_soft_prompt(tower, config.soft_prompt, freeze=config.freeze)
     domains, needs_domain, first_token = read_domains(Path(source))
     return TextEncoder(
         tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
@@ -187,7 +195,7 @@ def _keep_layers(tower: SentenceTransformer, count: int) -> None:
     _, layers = layers_of(tower[0])
     if not 1 <= count <= len(layers):
         raise InputError(f"encoder_layers is {count}; this encoder has {len(layers)} layers, keep 1 to {len(layers)}.")
-    tower[0] = without_upper_layers(tower[0], count)
+    keep_layers(tower[0], count)
 
 
 def _set_dropout(tower: SentenceTransformer, probability: float) -> None:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.encoders.base import Encoder
-from likewise.encoders.depth import layers_of, watched_layers, without_upper_layers
+from likewise.encoders.depth import layers_of, watched_layers, with_layers
 from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.precision import resolve_precision
+from likewise.encoders.prompts import set_prompts, with_plain_words
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
 from likewise.errors import InputError, unknown
@@ -111,6 +112,10 @@ class TextEncoder(Encoder):
         return {role: prompt for role, prompt in self.tower.prompts.items() if prompt}
 
     @property
+    def _prompting(self) -> dict[str, Any]:
+        return {"prompts": dict(self.prompts), "default_prompt_name": self.tower.default_prompt_name}
+
+    @property
     def tokenizer(self) -> TextTokenizer:
         """The picklable tokenizer that views take into the loader's workers."""
         inner = self.tower.tokenizer
@@ -128,7 +133,7 @@ class TextEncoder(Encoder):
     def fingerprint(self) -> str:
         """Digest of all weights, the modules' settings, the vocabulary, the length limit and the prompts."""
         digest = hashlib.blake2b(digest_size=16)
-        for key, tensor in sorted(self.tower.state_dict().items()):
+        for key, tensor in sorted(with_plain_words(self.tower).state_dict().items()):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         vocabulary: dict[str, int] = getattr(self.tower.tokenizer, "get_vocab", dict)()
@@ -309,11 +314,27 @@ class TextEncoder(Encoder):
             dense = Dense(width, out, bias=projector.bias is not None, activation_function=activation)
             dense.linear = projector
             modules.append(dense)
-        tower = SentenceTransformer(modules=[*modules, Normalize()], prompts=dict(self.prompts))
+        tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting)
         return TextEncoder(
             tower.to(self.tower.device),
             self._name,
             like=self,
+            domains=self.domains,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
+    def prompted(self, prompt: str) -> TextEncoder:
+        """Return the encoder with another prompt in front of every text, whatever its role; it shares all weights."""
+        from sentence_transformers import SentenceTransformer
+
+        tower = SentenceTransformer(modules=list(self.tower), **self._prompting).to(self.tower.device)
+        set_prompts(tower, prompt)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part={**self.part, "prompt": prompt},
             domains=self.domains,
             needs_domain=self.needs_domain,
             first_token=self.first_token,
@@ -354,7 +375,7 @@ class TextEncoder(Encoder):
             moved = Dense(self.dim, self.dim, activation_function=nn.Identity())
             moved.linear = domain.map_of(self.dim)
             modules.insert(len(modules) - int(self.normalises), moved)
-        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
+        tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
             tower.train(self.training),
             self._name,
@@ -395,7 +416,7 @@ class TextEncoder(Encoder):
                     f"layers is {layers}; the model '{self._name}' has {self.num_layers}, use 1 to {self.num_layers}."
                 )
             self._refuse_mixed_layers()
-            modules[0] = without_upper_layers(modules[0], layers)
+            modules[0] = with_layers(modules[0], layers)
             part["layers"] = layers
         if dims is not None:
             if not 1 <= dims <= self.dim:
@@ -408,7 +429,7 @@ class TextEncoder(Encoder):
                              init_weight=torch.eye(dims, self.dim))  # fmt: skip
                 modules.insert(len(modules) - int(self.normalises), kept.requires_grad_(False))
             part["dims"] = dims
-        tower = SentenceTransformer(modules=modules, prompts=dict(self.prompts)).to(self.tower.device)
+        tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
             tower.train(self.training),
             self._name,
@@ -423,7 +444,7 @@ class TextEncoder(Encoder):
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
         folder.mkdir(parents=True, exist_ok=True)
         with foreign_progress_off():
-            self.tower.save(str(folder), create_model_card=False, safe_serialization=True)
+            with_plain_words(self.tower).save(str(folder), create_model_card=False, safe_serialization=True)
         if self.domains or self.first_token is not None:
             write_domains(folder, self.domains, needed=self.needs_domain, first_token=self.first_token)
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from likewise.encoders.prompts import ANY_TEXT
+
 # Loader workers are forked after the tokenizer was used; its own threads do not survive that.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -115,7 +117,7 @@ class TextTokenizer:
     Args:
         tokenizer: A Hugging Face tokenizer.
         max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
-        prompts: Text put in front of every input of a role ("query", "document").
+        prompts: Text put in front of every input of a role ("query", "document"), and of texts without one ("default").
         first_token: Id that takes the place of the first special token of every text; None: the usual one stays.
     """
 
@@ -125,8 +127,8 @@ class TextTokenizer:
     first_token: int | None = None
 
     def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
-        """Tokenise ``B`` texts; ``role`` chooses the prompt."""
-        prompt = self.prompts.get(role, "") if role else ""
+        """Tokenise ``B`` texts; ``role`` chooses the prompt, that of texts without one where not given."""
+        prompt = self.prompts.get(role or ANY_TEXT, "")
         rows: list[list[int]] = (
             self.tokenizer(
                 [prompt + text for text in texts], truncation=True, max_length=self.max_tokens, padding=False

@@ -30,6 +30,10 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "2dmse": MethodEntry(
+        "likewise.methods.text.mse2d:MSE2D",
+        "Embeddings for any speed and size: usable at every number of layers and of dimensions",
+    ),
     "dialog2flow": MethodEntry(
         "likewise.methods.dialog.dialog2flow:Dialog2Flow",
         "Embeddings of what utterances do in a dialog, and the flow of dialogs as a graph",

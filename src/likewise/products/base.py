@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERY_MODEL", "Product", "ProductResult", "get_product", "load_product", "products_of", "use"]
 
-EVERY_MODEL: Mapping[str, str] = {}
+EVERY_MODEL: Mapping[str, str] = {
+    "sizes": "likewise.products.sizes:Sizes",
+    "truncate": "likewise.products.truncate:Truncate",
+}
 """Where the products are that every text model has, by name; a method adds its own in ``Method.products``."""
 
 

@@ -38,6 +38,8 @@ class About:
         source: Name of the first source.
         created: When, ISO 8601 in UTC.
         versions: Versions of what made it.
+        part: What of the model made the vectors, as :func:`likewise.load` takes it (layers, dims, domain, prompt);
+            nothing: all of it.
         format: Version of the stored form.
     """
 
@@ -53,6 +55,7 @@ class About:
     source: str
     created: str
     versions: dict[str, str] = field(default_factory=dict)
+    part: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def model_location(self, folder: Path) -> str:

@@ -143,18 +143,21 @@ class Index:
         return cls(folder, about, embedder)
 
     @classmethod
-    def open(cls, folder: str | Path, embedder: Embedder | None = None) -> Self:
+    def open(cls, folder: str | Path, embedder: Embedder | str | Path | None = None) -> Self:
         """Open an index.
 
         Args:
             folder: Where it is.
-            embedder: The model that made it. None: loaded from where it was, when it is first needed.
+            embedder: The model that made it, or where it is now. None: loaded from where it was, when it is first
+                needed.
 
         Raises:
             InputError: There is no index, or another model made it.
         """
         folder = Path(folder)
         about = read_about(folder)
+        if isinstance(embedder, str | Path):
+            embedder = load(embedder, **about.part)
         if embedder is not None:
             refuse_other_model(folder, about, embedder)
         return cls(folder, about, embedder)
@@ -169,7 +172,7 @@ class Index:
         if self._embedder is None:
             location = self.about.model_location(self.folder)
             try:
-                embedder = load(location)
+                embedder = load(location, **self.about.part)
             except InputError as error:
                 raise InputError(
                     f"the index '{self.folder}' was made with the model '{location}', which cannot be loaded any more "
@@ -203,6 +206,7 @@ class Index:
             "rows": len(self),
             "model": about.model,
             "model_fingerprint": about.model_fingerprint,
+            "part": dict(about.part),
             "dim": about.dim,
             "text_column": about.text_column,
             "id_column": about.id_column,
@@ -477,4 +481,5 @@ def _about(embedder: Embedder, model: str, rows: Rows, found: Survey, language: 
         source=rows.table.name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions=installed_versions("lancedb"),
+        part=dict(getattr(embedder, "part", {})),
     )

@@ -30,10 +30,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from likewise import distributed, pairwise
+from likewise import distributed
 from likewise.data.columns import Column, Text
 from likewise.encoders import TextEncoder
-from likewise.losses import InfoNCE
+from likewise.losses import InfoNCE, other_texts
 from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
 from likewise.views import Batch, TextInput, TextViews
 
@@ -90,31 +90,11 @@ class Pairs(TextMethod[Config]):
         if not distributed.any_process("negative" in batch):
             return self._output(self.loss(query, positive).mean(), query, positive)
         negative_id = batch["negative_id"] if "negative" in batch else batch["positive_id"][:0]
-        rows = self.loss(
-            query,
-            positive,
-            negatives=negative,
-            mask_mod=_own_or_other_text,
-            rows=(batch.row_index, batch["positive_id"]),
-            columns=(
-                _columns(batch.row_index, torch.full_like(negative_id, -1)),
-                _columns(batch["positive_id"], negative_id),
-            ),
-        )
-        return self._output(rows.mean(), query, positive)
+        others = other_texts(batch.row_index, batch["positive_id"], negative_id)
+        return self._output(self.loss(query, positive, negatives=negative, **others).mean(), query, positive)
 
     def _output(self, loss: Tensor, query: Tensor, positive: Tensor) -> StepOutput:
         temperature = torch.as_tensor(self.loss.temperature).detach()
         metrics = {"temperature": temperature} if self.config.learn_temperature else {}
         contrast = Contrast(query.detach(), positive.detach(), temperature)
         return StepOutput({"info_nce": loss}, metrics, contrast)
-
-
-def _columns(positives: Tensor, negatives: Tensor) -> Tensor:
-    """Lay out what belongs to the keys as the loss does: all processes' positives, then all their hard negatives."""
-    return torch.cat([distributed.gather_rows(positives), distributed.gather_rows(negatives)])
-
-
-def _own_or_other_text(row: pairwise.Side, column: pairwise.Side) -> Tensor:
-    """Count a pair unless the column holds the text of the row's positive a second time."""
-    return (row[0] == column[0]) | (row[1] != column[1])
