@@ -66,8 +66,8 @@ FEW_SHOT = {"ways": 0, "queries": 0, "episodes": 10, "nearest": "dot", "bootstra
 RATES = (1e-4, 3e-4, 1e-3)
 ABOUT = (
     "Macro F1, nDCG and rank correlations x 100. `within` and `between` are mean cosines of two utterances of an "
-    "action and of two centroids; `by name` is the rank correlation of centroids with names over pairs of actions; `nodes` "
-    "the share in % by which the size of an extracted graph is wrong."
+    "action and of two centroids; `by name` is the rank correlation of centroids with names over pairs of actions; "
+    "`nodes` the share in % by which the size of an extracted graph is wrong."
 )
 
 

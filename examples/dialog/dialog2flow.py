@@ -55,9 +55,7 @@ def main() -> None:
         talks.write_text(dialogs(30), encoding="utf-8")
         nearest = likewise.use(run, "action", utterance="Could you drive me to the cinema?", k=1).rows[0]
         print(f"'Could you drive me to the cinema?' is nearest to: {nearest['action']}")
-        flow = likewise.use(
-            run, "flow", dialogs=str(talks), out=str(Path(folder, "flow")), user_actions=3, system_actions=3
-        )
+        flow = likewise.use(run, "flow", dialogs=str(talks), out=str(Path(folder, "flow")))
         print(", ".join(f"{name} {value}" for name, value in flow.figures.items()))
         for action in json.loads(Path(folder, "flow", "actions.json").read_text(encoding="utf-8")):
             print(f"{action['action']}, {action['count']} times: {action['utterances'][0]}")

@@ -1,5 +1,6 @@
 """Flows from dialogs: clusters, graph, files and page, with vectors that are given."""
 
+import itertools
 import json
 
 import networkx as nx
@@ -8,6 +9,7 @@ import torch
 
 from likewise.artefact import Model
 from likewise.data import open_dialogs
+from likewise.data.utterances import plain_utterance
 from likewise.errors import InputError
 from likewise.products.action import NearestActions
 from likewise.products.flow import FILES, Flow
@@ -56,9 +58,10 @@ def run(folder, **settings):
 
 
 def test_utterances_that_mean_the_same_are_one_action(folder):
-    result = run(folder, min_edge_weight=0.1)
+    result = run(folder, threshold=0.6, min_edge_weight=0.1)
     assert result.figures == {
-        "dialogs": 3, "utterances": 10, "user_actions": 2, "system_actions": 2, "nodes": 6, "edges": 6,
+        "dialogs": 3, "utterances": 10, "user_actions": 2, "system_actions": 2,
+        "user_threshold": 0.6, "system_threshold": 0.6, "nodes": 6, "edges": 6,
     }  # fmt: skip
     out = folder.parent / "flow"
     assert [file.name for file in result.files] == list(FILES)
@@ -101,6 +104,15 @@ def test_actions_can_be_named_after_those_of_training_and_merge(folder):
     ]  # fmt: skip
 
 
+def test_the_threshold_is_a_share_of_the_mean_distance_where_none_is_given(folder):
+    figures = run(folder, min_edge_weight=0.0, min_node_weight=0.0).figures
+    said = [turn for dialog in open_dialogs(folder) for turn in dialog.turns if turn.speaker == "user"]
+    vectors = Reader().encode([plain_utterance(turn.text) for turn in said])
+    cosines = [float(a @ b) for a, b in itertools.combinations(vectors, 2)]
+    assert figures["user_threshold"] == pytest.approx(0.8 * (1 - sum(cosines) / len(cosines)), abs=1e-4)
+    assert figures["user_actions"] == 2
+
+
 def test_numbers_of_actions_take_the_place_of_the_threshold(folder):
     figures = run(folder, user_actions=1, system_actions=3, min_node_weight=0.0, min_edge_weight=0.0).figures
     assert (figures["user_actions"], figures["system_actions"]) == (1, 3)
@@ -127,7 +139,7 @@ def test_annotated_dialogs_are_compared_and_domains_have_a_graph_each(tmp_path):
 
 
 def test_the_page_shows_the_graph_and_says_how_it_was_made(folder, browse):
-    run(folder, min_edge_weight=0.1)
+    run(folder, threshold=0.6, min_edge_weight=0.1)
     view = browse(folder.parent / "flow" / "flow.html")
     view.assert_sound()
     assert view.page.locator("h1").inner_text() == "The flow of 3 dialogs"

@@ -5,7 +5,7 @@ A room of its own because nothing in it knows a model or a page: it works on vec
 
 from __future__ import annotations
 
-from likewise.flows.actions import Action, cluster_actions
+from likewise.flows.actions import Action, cluster_actions, mean_distance
 from likewise.flows.graph import END, START, EdgeWeight, flow_graph, node_count_error, transitions, widest_path
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "EdgeWeight",
     "cluster_actions",
     "flow_graph",
+    "mean_distance",
     "node_count_error",
     "transitions",
     "widest_path",

@@ -13,7 +13,7 @@ from likewise.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["Action", "cluster_actions"]
+__all__ = ["Action", "cluster_actions", "mean_distance"]
 
 MOST_UTTERANCES = 30_000
 """Utterances that are clustered at a time: every distance of two is held, 3.6 GB for so many."""
@@ -94,6 +94,24 @@ def cluster_actions(
     groups = [np.flatnonzero(found == one) for one in range(found.max() + 1)]
     groups.sort(key=lambda rows: (-len(rows), rows[0]))
     return [_action(rows, vectors, directions, utterances, show) for rows in groups]
+
+
+def mean_distance(vectors: Float[np.ndarray, "N D"]) -> float:
+    """Return the mean cosine distance of two vectors: the scale on which a threshold of this encoder is large or small.
+
+    Args:
+        vectors: At least two, none of them zero.
+
+    Cost: O(N D); no pair is looked at.
+
+    Example:
+        >>> mean_distance(np.array([[1.0, 0.0], [0.0, 2.0]]))
+        1.0
+    """
+    number = len(vectors)
+    directions = np.asarray(vectors, dtype=np.float64)
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return float(1 - (np.square(directions.sum(axis=0)).sum() - number) / (number * (number - 1)))
 
 
 def _clusters(

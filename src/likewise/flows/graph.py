@@ -131,7 +131,7 @@ def flow_graph(
         raise InputError(
             f"no way from {START} to {END} is left of {counted.number_of_nodes()} nodes and "
             f"{counted.number_of_edges()} edges with min_node_weight {min_node_weight} and min_edge_weight "
-            f"{min_edge_weight}; lower one of them, or join more utterances to an action (a higher threshold)."
+            f"{min_edge_weight}; lower one of them, or make more or fewer actions (another threshold)."
         )
     _weigh_edges(graph, edge_weight)
     return graph

@@ -29,6 +29,8 @@ SHARES: Mapping[str, str] = {
     "max": "times as often as the most frequent edge",
 }
 """What the weight of an edge says, by how it is made."""
+SHARE = 0.8
+"""Threshold over the mean distance where none is given: about what the official 0.6 is for the paper's encoders."""
 FILES = ("flow.html", "graph.graphml", "graph.dot", "trajectories.json", "actions.json")
 
 
@@ -43,9 +45,9 @@ class Flow(Product):
     """A folder of transcripts (txt with a line 'speaker: text' a turn, tsv or json), or a file of many dialogs."""
     out: str = "flow"
     """Folder for the graph, the page and the trajectories; made where it is missing."""
-    threshold: float = 0.6
-    """Utterances of one speaker are one action while their mean cosine distance is below, in (0, 2]; it depends on the
-    model: look at the number of actions (official: 0.6)."""
+    threshold: float | None = None
+    """Utterances of one speaker are one action while their mean cosine distance is below, in (0, 2] (official: 0.6,
+    for encoders that spread utterances widely). Where not given: 0.8 of the mean distance of two utterances."""
     user_actions: int | None = None
     """How many actions the user has, >= 1, in place of the threshold."""
     system_actions: int | None = None
@@ -105,6 +107,7 @@ class _Extracted:
     dialogs: Sequence[Dialog]
     trajectories: list[list[str]]
     about: dict[str, dict[str, Any]]
+    thresholds: dict[str, float | None]
     graph: nx.DiGraph[str]
     path: list[str]
     true_nodes: int | None
@@ -112,7 +115,7 @@ class _Extracted:
 
     @classmethod
     def of(cls, model: Model, dialogs: Sequence[Dialog], settings: Flow) -> _Extracted:
-        from likewise.flows import cluster_actions, flow_graph, transitions, widest_path
+        from likewise.flows import cluster_actions, flow_graph, mean_distance, transitions, widest_path
 
         said = [(turn.speaker, turn.text) for dialog in dialogs for turn in dialog.turns]
         texts = list(dict.fromkeys(text for _, text in said))
@@ -120,14 +123,15 @@ class _Extracted:
         vectors = utterance_vectors(model, texts).numpy()
         action_of: dict[int, str] = {}
         about: dict[str, dict[str, Any]] = {}
+        thresholds: dict[str, float | None] = {}
         for speaker, number in ((USER, settings.user_actions), (SYSTEM, settings.system_actions)):
             turns = [i for i, (who, _) in enumerate(said) if who == speaker]
-            actions = cluster_actions(
-                vectors[[place[said[i][1]] for i in turns]],
-                [said[i][1] for i in turns],
-                threshold=settings.threshold,
-                number=number,
-            )
+            own = vectors[[place[said[i][1]] for i in turns]]
+            threshold = settings.threshold
+            if threshold is None:
+                threshold = SHARE * (mean_distance(own) if len(own) > 1 else 1.0) or SHARE  # all alike: any will do
+            thresholds[speaker] = None if number is not None else round(threshold, 4)
+            actions = cluster_actions(own, [said[i][1] for i in turns], threshold=threshold, number=number)
             names = _names(model, actions, settings.names)
             for rank, (action, name) in enumerate(zip(actions, names, strict=True), 1):
                 key = f"{speaker} {rank}"
@@ -149,16 +153,17 @@ class _Extracted:
         if all(turn.action for dialog in dialogs for turn in dialog.turns):
             annotated = [[f"{turn.speaker}: {turn.action}" for turn in dialog.turns] for dialog in dialogs]
             true_nodes = weigh(transitions(annotated)).number_of_nodes()
-        found = cls(settings, dialogs, trajectories, about, graph, widest_path(graph), true_nodes)
+        found = cls(settings, dialogs, trajectories, about, thresholds, graph, widest_path(graph), true_nodes)
         found._order = found._mean_places()
         return found
 
     def figures(self) -> dict[str, Any]:
         """Return what is told on the terminal."""
-        each = {
+        each: dict[str, Any] = {
             f"{speaker}_actions": sum(one["speaker"] == speaker for one in self.about.values())
             for speaker in (USER, SYSTEM)
         }
+        each |= {f"{speaker}_threshold": value for speaker, value in self.thresholds.items() if value is not None}
         nodes = self.graph.number_of_nodes()
         found = {
             "dialogs": len(self.dialogs),
@@ -285,8 +290,8 @@ class _Extracted:
             self._network(),
             caption=(
                 f"Each box is an action: utterances of one speaker that lie together, called after {called}. The "
-                f"weight of an edge is {SHARES[settings.edge_weight]}; dashed edges go back. Point at a box for what is "
-                "said there, click to hold it. The happy path is the way whose weakest edge is strongest."
+                f"weight of an edge is {SHARES[settings.edge_weight]}; dashed edges go back. Point at a box for what "
+                "is said there, click to hold it. The happy path is the way whose weakest edge is strongest."
             ),
             alt=f"Graph of {figures['nodes'] - 2} actions and {figures['edges']} edges from start to end",
         )
@@ -305,9 +310,10 @@ class _Extracted:
         page.write(path)
 
     def _how(self, speaker: str) -> str:
-        number = getattr(self.settings, f"{speaker}_actions")
-        how = f"mean cosine distance below {self.settings.threshold:g}" if number is None else f"{number} asked for"
-        return f"{speaker}, {how}"
+        threshold = self.thresholds[speaker]
+        if threshold is None:
+            return f"{speaker}, {getattr(self.settings, f'{speaker}_actions')} asked for"
+        return f"{speaker}, mean cosine distance below {threshold:g}"
 
     def _action_rows(self) -> list[list[str]]:
         rows = []
