@@ -22,6 +22,8 @@ NAMES = {
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
+    "whitenedcse": "whitening of views in shuffled groups against SimCSE, more views, and whitening without training",
+    "debcse": "pairs drawn by inverse propensity against SimCSE's copies: quality, and the bias of shared words",
     "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",

@@ -31,6 +31,11 @@ def small(name: str) -> dict[str, Any]:
 pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
 
 
+@pytest.fixture(autouse=True)
+def _folders_of_the_test(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("prepared")))
+
+
 def build(name: str, **settings) -> tuple[Method, RunConfig]:
     config = RunConfig.resolve(name, {"data": "rows", **small(name), **settings})
     torch.manual_seed(config.training.seed)
@@ -40,8 +45,8 @@ def build(name: str, **settings) -> tuple[Method, RunConfig]:
 def trained_rows(method: Method, name: str, count: int = 6) -> list[dict[str, object]]:
     """The first rows that training would see, made from rows of a user."""
     table = likewise.open_table(rows(name, 2 * count), columns=type(method).columns_for(method.config))
-    with tempfile.TemporaryDirectory() as folder:
-        return method.prepare(table, Stages(Path(folder))).rows(range(count))
+    # In the test's own folder, where it stays: views may read what was prepared.
+    return method.prepare(table, Stages(Path(tempfile.mkdtemp()))).rows(range(count))
 
 
 def examples_of(views, made: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -51,8 +56,9 @@ def examples_of(views, made: list[dict[str, object]]) -> list[dict[str, object]]
 
 
 def batch_of(method: Method, name: str, count: int = 6):
+    made = trained_rows(method, name, count)
     views = method.views()
-    return views.collate(examples_of(views, trained_rows(method, name, count)), list(range(count)))
+    return views.collate(examples_of(views, made), list(range(count)))
 
 
 def losses(out: Path) -> list[float]:

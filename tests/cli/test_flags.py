@@ -4,7 +4,9 @@ import pytest
 import typer
 
 from likewise.evaluation import TASKS, get_task
+from likewise.products import EVERY_MODEL, load_product
 from likewise.run_config import RunConfig
+from likewise.settings import settings_of
 
 SHARED = {
     "data": "data columns bad_rows streaming eval_data eval_task",
@@ -18,6 +20,14 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "2dmse": (
+        "objective variant temperature dims layers layer_weight kl_weight kl_temperature layer_weighting detach_teacher"
+    ),
+    "debcse": (
+        "temperature head hard_negatives mask copies weighting positive_threshold negative_threshold "
+        "positive_temperature negative_temperature epsilon max_weight surface_measure nearest_candidates "
+        "random_candidates surface_candidates exact_up_to scorer refresh"
+    ),
     "dialog2flow": (
         "mode targets temperature label_temperature label_encoder balance min_utterances normalise head_size "
         "head_lr_factor pair_seed"
@@ -28,7 +38,21 @@ OWN = {
     ),
     "pairs": "temperature learn_temperature symmetric",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
+    "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
 }
+
+
+PRODUCTS = {
+    "sizes": "data task columns layers dims timed_texts rounds batch_size precision",
+    "truncate": "layers dims out",
+    "whiten": "data out columns eps batch_size",
+}
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_the_options_of_a_product_of_every_model_are_those_that_were_promised(product):
+    settings = settings_of(load_product(EVERY_MODEL[product]))
+    assert [setting.name for setting in settings] == PRODUCTS[product].split()
 
 
 @pytest.mark.parametrize("method", sorted(OWN))

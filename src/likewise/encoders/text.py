@@ -70,6 +70,7 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
+        self.training = tower.training
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
         self.domains: Mapping[str, Domain] = dict(domains or {})
@@ -210,7 +211,7 @@ class TextEncoder(Encoder):
         Raises:
             InputError: A depth that the encoder does not have, or an encoder without output layer by layer.
         """
-        if return_layers is not None:
+        if return_layers is not None and set(return_layers) != {self.num_layers}:
             self._refuse_mixed_layers()
         if not len(inputs):
             # A process without rows still takes part: its weights get a gradient, of zero.
@@ -305,24 +306,34 @@ class TextEncoder(Encoder):
         Returns:
             A tower that shares all weights with this one.
         """
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Dense, Normalize
-
         modules = list(self.tower)[: len(self.tower) - int(self.normalises)]
-        if projector is not None:
-            width, out = projector.in_features, projector.out_features
-            dense = Dense(width, out, bias=projector.bias is not None, activation_function=activation)
-            dense.linear = projector
-            modules.append(dense)
-        tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting)
-        return TextEncoder(
-            tower.to(self.tower.device),
-            self._name,
-            like=self,
+        return self._normalised(
+            modules if projector is None else [*modules, _dense(projector, activation)],
             domains=self.domains,
             needs_domain=self.needs_domain,
-            first_token=self.first_token,
         )
+
+    def mapped(self, linear: nn.Linear) -> TextEncoder:
+        """Return the tower with a linear map behind all that it does now, and unit vectors after the map.
+
+        Unlike a projector of :meth:`served` the map also follows a normalisation, so it is one of what :meth:`encode`
+        gives: a map that was fitted on embeddings (:class:`likewise.heads.Whitening`) becomes part of the model.
+
+        Args:
+            linear: From ``D`` numbers to any; shared, not copied.
+
+        Returns:
+            A tower without domains that shares all weights with this one.
+        """
+        return self._normalised([*self.tower, _dense(linear, None)])
+
+    def _normalised(self, modules: Sequence[nn.Module], **domains: Any) -> TextEncoder:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting).to(self.tower.device)
+        made = TextEncoder(tower, self._name, like=self, first_token=self.first_token, **domains)
+        return made.train(self.training)  # modules are shared, so their mode is too
 
     def prompted(self, prompt: str) -> TextEncoder:
         """Return the encoder with another prompt in front of every text, whatever its role; it shares all weights."""
@@ -331,7 +342,7 @@ class TextEncoder(Encoder):
         tower = SentenceTransformer(modules=list(self.tower), **self._prompting).to(self.tower.device)
         set_prompts(tower, prompt)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part={**self.part, "prompt": prompt},
@@ -377,7 +388,7 @@ class TextEncoder(Encoder):
             modules.insert(len(modules) - int(self.normalises), moved)
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part={**self.part, "domain": name},
@@ -431,7 +442,7 @@ class TextEncoder(Encoder):
             part["dims"] = dims
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part=part,
@@ -551,6 +562,15 @@ class TextEncoder(Encoder):
             config._attn_implementation = PACKED_ATTENTION if found is not None else plain
             self.tower.train(was_training)
         return found
+
+
+def _dense(linear: nn.Linear, activation: nn.Module | None) -> nn.Module:
+    """Return a layer of sentence-transformers that holds these weights."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    layer = Dense(linear.in_features, linear.out_features, bias=linear.bias is not None, activation_function=activation)
+    layer.linear = linear
+    return layer
 
 
 def _checked_texts(inputs: Sequence[str]) -> list[str]:

@@ -30,6 +30,14 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "whitenedcse": MethodEntry(
+        "likewise.methods.text.whitenedcse:WhitenedCSE",
+        "Sentence embeddings from bare sentences whose space is a cone: views whitened in shuffled groups",
+    ),
+    "debcse": MethodEntry(
+        "likewise.methods.text.debcse:DebCSE",
+        "Sentence embeddings from a corpus that holds paraphrases: pairs drawn against the bias of shared words",
+    ),
     "2dmse": MethodEntry(
         "likewise.methods.text.mse2d:MSE2D",
         "Embeddings for any speed and size: usable at every number of layers and of dimensions",

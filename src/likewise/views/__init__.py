@@ -4,11 +4,13 @@ from likewise.views.base import Batch, Views
 from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
+from likewise.views.sampled import SampledPairs
 from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
     "LabelledViews",
+    "SampledPairs",
     "SubwordRepeat",
     "TextChange",
     "TextInput",
