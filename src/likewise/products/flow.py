@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Flow"]
 
 SHARES: Mapping[str, str] = {
-    "prob-out": "share of what follows",
-    "max-out": "times as often as the most frequent next action",
-    "max": "times as often as the most frequent edge",
+    "prob-out": "the share of the times that it comes next",
+    "max-out": "its count over that of the most frequent next action",
+    "max": "its count over that of the most frequent edge",
 }
 """What the weight of an edge says, by how it is made."""
 SHARE = 0.8

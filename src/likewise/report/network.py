@@ -152,13 +152,18 @@ class Network:
         row, column = self._places[key]
         return column * COLUMN, (row + 0.5) * ROW
 
+    def _between(self, edge: Edge) -> bool:
+        """Tell whether an edge would go down behind a node."""
+        (first, column), (last, _) = self._places[edge.source], self._places[edge.target]
+        return any(first < row < last and at == column for row, at in self._places.values())
+
     def _half_width(self, key: str) -> float:
         return END_WIDTH / 2 if self._kinds[key] is None else WIDTH / 2
 
     def _edge(self, edge: Edge, on_path: bool) -> str:
         (x, y), (u, v) = self._point(edge.source), self._point(edge.target)
         half = HEIGHT / 2
-        if v > y + ROW and x == u:  # down past others of its column, around the left side
+        if x == u and self._between(edge):  # down past others of its column, around the left side
             a, b = x - self._half_width(edge.source), u - self._half_width(edge.target)
             out = min(a, b) - 20 - 8 * (v - y) / ROW
             line = f"M{a:.0f} {y:.0f} C{out:.0f} {y:.0f} {out:.0f} {v:.0f} {b - 2:.0f} {v:.0f}"
