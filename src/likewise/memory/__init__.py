@@ -1,7 +1,20 @@
-"""What outlives a step: keys of earlier batches, towers that follow another one slowly, and what labels mean."""
+"""What outlives a step: keys of earlier batches, slowly following towers, scores of a teacher, frozen prototypes."""
 
+from likewise.memory.bank import KeyBank
+from likewise.memory.independent import IndependentComponents
 from likewise.memory.label_table import LabelTable
 from likewise.memory.momentum import MomentumTower
+from likewise.memory.prototypes import PrototypeTable, mean_embeddings
 from likewise.memory.queue import KeyQueue
+from likewise.memory.teacher_scores import TeacherScores
 
-__all__ = ["KeyQueue", "LabelTable", "MomentumTower"]
+__all__ = [
+    "IndependentComponents",
+    "KeyBank",
+    "KeyQueue",
+    "LabelTable",
+    "MomentumTower",
+    "PrototypeTable",
+    "TeacherScores",
+    "mean_embeddings",
+]

@@ -1,6 +1,7 @@
 """What shares a batch: order, groups, duplicates kept apart, hard negatives, drawn pairs; and the loader of batches."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
+from likewise.sampling.cocitation import cocited_pairs, pairs_never_cocited
 from likewise.sampling.duplicates import RowKeys, duplicate_keys, text_key
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
 from likewise.sampling.hard_negatives import mine
@@ -32,12 +33,14 @@ __all__ = [
     "StreamPlan",
     "SurfaceMeasure",
     "SurfaceTexts",
+    "cocited_pairs",
     "describe_pairs",
     "duplicate_keys",
     "find_candidates",
     "groups_of",
     "inverse_propensity",
     "mine",
+    "pairs_never_cocited",
     "plan_batches",
     "quantile_thresholds",
     "surface_similarity",

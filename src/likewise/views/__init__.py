@@ -5,13 +5,15 @@ from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.sampled import SampledPairs
-from likewise.views.text import TextChange, TextInput, TextViews, TokenChange
+from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
     "LabelledViews",
+    "PairViews",
     "SampledPairs",
     "SubwordRepeat",
+    "Swapped",
     "TextChange",
     "TextInput",
     "TextViews",
