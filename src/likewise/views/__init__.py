@@ -1,6 +1,7 @@
 """How positives are made."""
 
 from likewise.views.base import Batch, Views
+from likewise.views.context import ContextViews, context_pair
 from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
@@ -9,6 +10,7 @@ from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextV
 
 __all__ = [
     "Batch",
+    "ContextViews",
     "LabelledViews",
     "PairViews",
     "SampledPairs",
@@ -21,4 +23,5 @@ __all__ = [
     "TokenMasking",
     "Views",
     "WordRepeat",
+    "context_pair",
 ]
