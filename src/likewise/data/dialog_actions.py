@@ -14,13 +14,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from likewise.data.blocks import Block
-from likewise.data.readers import read_file, read_rows
-from likewise.data.sources import DataFile, Source, kind_of_file, source_of_files
+from likewise.data.readers import UTF_8, read_file, read_rows
+from likewise.data.sources import DataFile, Source, source_of_files
 from likewise.errors import InputError
 
 __all__ = ["action_label", "action_source"]
@@ -41,6 +41,8 @@ ACTS = {
 
 SCHEMA_GUIDED = "dialogues_*.json"
 ACTS_FILE, SLOTS_FILE = "dialog-acts.csv", "slots.csv"
+COLUMN_OF = {ACTS_FILE: "acts", SLOTS_FILE: "slots"}
+"""What the labels of these files are."""
 
 
 def action_label(acts: Iterable[str], slots: Iterable[str] = ()) -> str:
@@ -53,38 +55,40 @@ def action_label(acts: Iterable[str], slots: Iterable[str] = ()) -> str:
     return " ".join(part for part in (", ".join(acts), ", ".join(slots)) if part)
 
 
-def action_source(source: str | Path) -> Source | None:
+def action_source(source: str | Path, encoding: str = UTF_8) -> Source | None:
     """Make a source of annotated dialogs; None where there are none of a form that is told from its names.
 
     Args:
         source: A file or a folder.
+        encoding: How the characters of csv files are written; JSON is always UTF-8.
     """
     path = Path(source).expanduser()
     if path.is_file() and path.match(SCHEMA_GUIDED):
-        return _source(source, [DataFile(path, path.name, ".json", None)], _read_schema_guided)
+        return _schema_guided(source, [path])
     if not path.is_dir():
         return None
-    if files := sorted(path.glob(SCHEMA_GUIDED)):
-        found = [DataFile(file, file.name, ".json", None) for file in files]
-        return _source(source, found, _read_schema_guided)
+    if found := sorted(path.glob(SCHEMA_GUIDED)):
+        return _schema_guided(source, found)
     if (path / ACTS_FILE).is_file() and (path / SLOTS_FILE).is_file():
-        found = [DataFile(path / name, name, *_kind(name)) for name in (ACTS_FILE, SLOTS_FILE)]
-        return _source(source, found, _read_acts_or_slots)
+        files = [DataFile(path / name, name, ".csv", None) for name in COLUMN_OF]
+        return source_of_files(
+            source, files, lambda i: _read_names(files[i], encoding), "acts and slots", *_not_utf_8(encoding)
+        )
     return None
 
 
-def _source(source: str | Path, files: Sequence[DataFile], read: Callable[[DataFile], Iterator[Block]]) -> Source:
-    return source_of_files(source, files, lambda i: read(files[i]), read.__name__)
+def _not_utf_8(encoding: str) -> list[str]:
+    return [] if encoding == UTF_8 else [encoding]
 
 
-def _kind(name: str) -> tuple[str, str | None]:
-    return kind_of_file(Path(name)) or (".csv", None)
+def _schema_guided(source: str | Path, paths: Sequence[Path]) -> Source:
+    files = [DataFile(path, path.name, ".json", None) for path in paths]
+    return source_of_files(source, files, lambda i: _read_schema_guided(files[i]), "schema-guided")
 
 
-def _read_acts_or_slots(file: DataFile) -> Iterator[Block]:
-    column = "acts" if file.name == ACTS_FILE else "slots"
-    for block in read_file(file.path, file.name, file.format, file.compression):
-        renamed = {column if name == "label" else name: values for name, values in block.columns.items()}
+def _read_names(file: DataFile, encoding: str) -> Iterator[Block]:
+    for block in read_file(file.path, file.name, file.format, file.compression, encoding):
+        renamed = {COLUMN_OF[file.name] if name == "label" else name: values for name, values in block.columns.items()}
         yield dataclasses.replace(block, columns=renamed)
 
 

@@ -190,8 +190,7 @@ def _find(source: Rows, *, streaming: bool, encoding: str) -> Source:
     if isinstance(source, str) and source.startswith(DOCUMENTS):
         return documents_source(source, encoding)
     if isinstance(source, str | Path) and not str(source).startswith(("hf:", "demo:")):
-        annotated = action_source(source) if encoding == UTF_8 else None
-        return annotated or file_source(source, encoding)
+        return action_source(source, encoding) or file_source(source, encoding)
     if encoding != UTF_8:
         what = f"'{source}'" if isinstance(source, str) else "a list of rows"
         raise InputError(f"encoding is {encoding}, but {what} is no file of text; leave the encoding out.")
