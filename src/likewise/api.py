@@ -164,7 +164,8 @@ def _train_rounds(
         if distributed.rank() == 0:
             folder.mkdir(exist_ok=True)
         previous = finished[-1].embedder if finished else None
-        rows = prepare_rows(config, method, table, folder, previous=previous, say=_to_people if progress else None)
+        say = _to_people if progress else None
+        rows = prepare_rows(config, method, table, folder, previous=previous, number=number, say=say)
         source, steps_per_epoch = batches(config, method, rows)
         result = fit(
             method,
@@ -277,6 +278,7 @@ def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | 
             bad_rows=config.data.bad_rows,
             rejected=rejected,
             streaming=config.data.streaming,
+            encoding=config.data.encoding,
         )
 
     if distributed.rank() == 0:  # the main process fills the cache, the others find it
@@ -294,6 +296,7 @@ def prepare_rows(
     folder: Path,
     *,
     previous: TextEncoder | None = None,
+    number: int = 1,
     say: Callable[[str], None] | None = None,
 ) -> Table | StreamedTable:
     """Return the rows that a run trains on, made from the user's rows where the method makes others of them.
@@ -304,6 +307,7 @@ def prepare_rows(
         table: The user's rows.
         folder: What is made goes into ``prepared`` in it, and is found there again.
         previous: What the round before has trained.
+        number: Which round it is, from 1.
         say: Called with a line for people.
 
     Raises:
@@ -312,7 +316,7 @@ def prepare_rows(
     from likewise.data import Stages
 
     if not table.streaming:
-        return method.prepare(table, Stages(folder / "prepared", say), previous)
+        return method.prepare(table, Stages(folder / "prepared", say, round=number), previous)
     if type(method).prepare is not Method.prepare:
         raise InputError(
             f"{config.method} goes through all rows before it trains, so they cannot be streamed; leave --streaming "
@@ -367,8 +371,13 @@ def batches(
 def _validation(config: RunConfig) -> Callable[[Method[Any]], Mapping[str, float]] | None:
     if config.data.eval_data is None:
         return None
+    from likewise.data.renaming import parse_renaming
     from likewise.evaluation import Validation
 
+    rename = parse_renaming(config.data.columns)
+    own = get_method(config.method).own_validation(config.settings, config.data.eval_data, rename)
+    if own is not None and config.data.eval_task is None:
+        return cast("Callable[[Method[Any]], Mapping[str, float]]", own)
     measure = Validation.of(config.data.eval_task or get_method(config.method).validation, config.data.eval_data)
     return lambda method: measure(method.embedder())
 

@@ -11,6 +11,7 @@ from likewise.data.curation import (
     Triple,
     self_curate,
 )
+from likewise.data.dictionary import DICTIONARY_COLUMNS, Dictionary
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
@@ -21,6 +22,7 @@ from likewise.data.table import StreamedTable, Table
 
 __all__ = [
     "CURATION_RULES",
+    "DICTIONARY_COLUMNS",
     "INTERACTION_COLUMNS",
     "LABELLED_COLUMNS",
     "VALUED_COLUMNS",
@@ -30,6 +32,7 @@ __all__ = [
     "CurationReport",
     "CurationRule",
     "DataFile",
+    "Dictionary",
     "InteractionData",
     "Kind",
     "Label",

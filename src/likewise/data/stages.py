@@ -32,6 +32,7 @@ class Stages:
     Args:
         folder: Where the files are; made when the first is written.
         say: Called with a line for people; nothing is said where not given.
+        round: Which round of training this is for, from 1.
 
     Example:
         >>> import tempfile
@@ -47,8 +48,9 @@ class Stages:
         {'text': 'a dog'}
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None] | None = None, *, round: int = 1) -> None:
         self.folder = folder
+        self.round = round
         self._say = say
 
     def say(self, text: str) -> None:
