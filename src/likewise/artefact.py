@@ -63,6 +63,12 @@ class About:
     figures: Mapping[str, float] = field(default_factory=dict)
     geometry: str | None = None
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> About:
+        """Return what the ``likewise.json`` of a model says, for another model that is made of it."""
+        names = ("method", "paper", "settings", "data", "training", "figures")
+        return cls(**{name: content[name] for name in names})
+
 
 @dataclass(frozen=True)
 class Model:

@@ -48,6 +48,8 @@ def _labels(name: str, columns: list[Column], i: int) -> dict[str, Any]:
 
 
 def _value(column: Column, i: int) -> Any:
+    if column.name == "sentences":  # a document that has a subject
+        return [f"a {THINGS[i % 12]} {what} {i}" for what in ("stands here", "was there before", "is not seen again")]
     if column.kind is Text:
         return f"{column.name} about a {THINGS[i % 12]} {'that is long ' * (i % 3)}{i}"
     if column.kind is Label:

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import pickle
 import tempfile
 from pathlib import Path
@@ -44,10 +45,15 @@ def build(name: str, **settings) -> tuple[Method, RunConfig]:
 
 
 def trained_rows(method: Method, name: str, count: int = 6) -> list[dict[str, object]]:
-    """The first rows that training would see, made from rows of a user."""
-    table = likewise.open_table(rows(name, 2 * count), columns=type(method).columns_for(method.config))
+    """The first rows that training would see together, made from rows of a user."""
+    grouping = method.grouping()
+    brought = rows(name, 2 * count if grouping is None else 4 * count)
+    table = likewise.open_table(brought, columns=type(method).columns_for(method.config))
     # In the test's own folder, where it stays: views may read what was prepared.
-    return method.prepare(table, Stages(Path(tempfile.mkdtemp()))).rows(range(count))
+    prepared = method.prepare(table, Stages(Path(tempfile.mkdtemp())))
+    if grouping is None:
+        return prepared.rows(range(count))
+    return [row for row in prepared if row[grouping.column] == prepared[0][grouping.column]][:count]
 
 
 def examples_of(views, made: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -58,8 +64,9 @@ def examples_of(views, made: list[dict[str, object]]) -> list[dict[str, object]]
 
 def batch_of(method: Method, name: str, count: int = 6):
     made = trained_rows(method, name, count)
-    views = method.views()
-    return views.collate(examples_of(views, made), list(range(count)))
+    views, grouping = method.views(), method.grouping()
+    batch = views.collate(examples_of(views, made), list(range(count)))
+    return batch if grouping is None else dataclasses.replace(batch, group=made[0][grouping.column])
 
 
 def losses(out: Path) -> list[float]:
@@ -201,5 +208,5 @@ def test_one_row_at_a_time_is_refused_where_rows_are_told_apart(name, tmp_path):
 
 def test_it_has_a_page_and_an_example(name):
     assert (REPOSITORY / "docs" / "methods" / f"{name}.md").exists()
-    module = METHODS[name].where.partition(":")[0].rpartition(".")[2]
-    assert list((REPOSITORY / "examples").rglob(f"{module}.py"))
+    field, module = METHODS[name].where.partition(":")[0].split(".")[-2:]
+    assert (REPOSITORY / "examples" / field / f"{module}.py").exists()

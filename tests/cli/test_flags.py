@@ -37,6 +37,7 @@ OWN = {
         "task classes alpha teacher teacher_scores top_layers join_layers reduce_tokens use_cls embedding_size head "
         "head_dims random_pairs nearest_pairs listwise_weight listwise_temperature"
     ),
+    "ccp": "temperature window bank bank_size in_batch_negatives batch_norm projection language_exponent",
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"

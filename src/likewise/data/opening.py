@@ -22,7 +22,15 @@ from likewise.data.checking import BadRows, Rejections, check_names, good_blocks
 from likewise.data.columns import Column
 from likewise.data.dictionary_file import DICTIONARY, dictionary_source
 from likewise.data.readers import UTF_8, checked_encoding
-from likewise.data.sources import Source, dataset_source, file_source, hub_source, rows_source
+from likewise.data.sources import (
+    DOCUMENTS,
+    Source,
+    dataset_source,
+    documents_source,
+    file_source,
+    hub_source,
+    rows_source,
+)
 from likewise.data.table import StreamedTable, Table
 from likewise.errors import InputError, RunError
 
@@ -92,7 +100,8 @@ def open_table(
             all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a pattern, a folder of
             files of one format, ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
             ``datasets.Dataset``, or a table that was opened for these columns, which is returned as it is.
-            ``dictionary:FILE`` is a file without a row of names: an entry, a tab, and its definitions.
+            ``dictionary:FILE`` is a file without a row of names: an entry, a tab, and its definitions;
+            ``documents:PATH`` are texts of several languages, one sentence a line, a document a row.
         columns: What each row must bring; the source's other columns are kept as metadata (``table.extra``).
         rename: The source's name of a column by ours, where they differ: ``{"query": "question"}``.
         bad_rows: "error" refuses the first row that cannot be used; "skip" leaves such rows out and counts them.
@@ -176,6 +185,8 @@ def _check_all_or_none(table: Table | StreamedTable, column: Column) -> None:
 def _find(source: Rows, *, streaming: bool, encoding: str) -> Source:
     if isinstance(source, str) and source.startswith(DICTIONARY):
         return dictionary_source(source, encoding)
+    if isinstance(source, str) and source.startswith(DOCUMENTS):
+        return documents_source(source, encoding)
     if isinstance(source, str | Path) and not str(source).startswith(("hf:", "demo:")):
         return file_source(source, encoding)
     if encoding != UTF_8:

@@ -34,6 +34,7 @@ __all__ = [
     "checked_encoding",
     "line_blocks",
     "opened_text",
+    "read_documents",
     "read_file",
     "read_rows",
     "read_tables",
@@ -123,6 +124,24 @@ def opened_text(path: Path, name: str, compression: str | None, encoding: str) -
             ) from error
 
 
+def read_documents(path: Path, name: str, compression: str | None, encoding: str = UTF_8) -> Iterator[Block]:
+    """Read a file of documents, one sentence a line, with empty lines between documents; a document is a row.
+
+    Rows have the column ``sentences``, a list of texts without spaces around them.
+
+    Args:
+        path: Where the file is.
+        name: What messages call it.
+        compression: One of ``COMPRESSIONS``, or None.
+        encoding: How its characters are written.
+
+    Raises:
+        InputError: The file as a whole cannot be read.
+    """
+    with opened_text(path, name, compression, encoding) as text:
+        yield from _read_documents(text, name)
+
+
 @contextmanager
 def _readable(name: str, compression: str | None) -> Iterator[None]:
     """Turn the many errors of damaged files into one sentence."""
@@ -194,6 +213,46 @@ def _read_txt(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
             kept = sorted(set(range(full)) - set(invalid))
             lines, numbers = [lines[i] for i in kept], [numbers[i] for i in kept]
         yield Block({"text": lines}, numbers, raw=lines.__getitem__, bad=bad)
+
+
+def _read_documents(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
+    """Gather lines up to an empty one; a document is a row, and is told by the line that it begins on."""
+    document: list[str] = []
+    begins, number = 1, 0
+    documents: list[list[str]] = []
+    numbers: list[int] = []
+    lines: list[int] = []
+    bad: list[BadRow] = []
+
+    def finish() -> None:
+        nonlocal number, document
+        if not document:
+            return
+        number += 1
+        if _undecodable(document):
+            reason = "the document is not valid UTF-8; save the file as UTF-8"
+            bad.append(BadRow(number, reason, list(map(_bytes_shown, document)), begins))
+        else:
+            documents.append(document)
+            lines.append(begins)
+            numbers.append(number)
+        document = []
+
+    for first, fresh in line_blocks(text, name):
+        for place, line in enumerate(fresh, first):
+            if sentence := line.strip():
+                begins = begins if document else place
+                document.append(sentence)
+            else:
+                finish()
+        yield _block_of_documents(documents, numbers, lines, bad)
+        documents, numbers, lines, bad = [], [], [], []
+    finish()
+    yield _block_of_documents(documents, numbers, lines, bad)
+
+
+def _block_of_documents(documents: list[list[str]], numbers: list[int], lines: list[int], bad: list[BadRow]) -> Block:
+    return Block({"sentences": documents}, numbers, raw=documents.__getitem__, bad=bad, lines=lines)
 
 
 _decode = json.JSONDecoder().raw_decode

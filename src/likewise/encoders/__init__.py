@@ -1,6 +1,7 @@
 """Towers by modality, and the one place that loads foreign weights."""
 
 from likewise.encoders.base import Encoder
+from likewise.encoders.calibration import Calibrator
 from likewise.encoders.cross_encoder import CrossEncoder, JointEncoder, PretrainedCrossEncoder
 from likewise.encoders.domains import Domain
 from likewise.encoders.embedder import Embedder, Role
@@ -19,6 +20,7 @@ from likewise.encoders.text import TextEncoder
 from likewise.encoders.tokens import TextTokenizer, Tokens
 
 __all__ = [
+    "Calibrator",
     "CrossEncoder",
     "Domain",
     "Embedder",

@@ -2,6 +2,7 @@
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
 from likewise.heads.pair import PairHead
+from likewise.heads.pair_norm import PairBatchNorm, PairNorm, PairProjector
 from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.pooler import BackbonePooler
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
@@ -13,8 +14,11 @@ __all__ = [
     "BackbonePooler",
     "MaskedLanguageHead",
     "MaskedLanguageModel",
+    "PairBatchNorm",
     "PairHead",
     "PairIndex",
+    "PairNorm",
+    "PairProjector",
     "PairScorer",
     "ShuffledGroupWhitening",
     "TanhProjection",

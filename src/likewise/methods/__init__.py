@@ -53,6 +53,10 @@ METHODS = {
     "dse": MethodEntry(
         "likewise.methods.text.dse:DSE", "Scores of pairs from embeddings and a light head, distilled from a teacher"
     ),
+    "ccp": MethodEntry(
+        "likewise.methods.text.ccp:CCP",
+        "Sentence embeddings of many languages in one space, from documents without translations",
+    ),
     "2dmse": MethodEntry(
         "likewise.methods.text.mse2d:MSE2D",
         "Embeddings for any speed and size: usable at every number of layers and of dimensions",

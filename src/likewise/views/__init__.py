@@ -1,6 +1,7 @@
 """How positives are made."""
 
 from likewise.views.base import Batch, Views
+from likewise.views.context import ContextViews, context_pair
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.sampled import SampledPairs
@@ -8,6 +9,7 @@ from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextV
 
 __all__ = [
     "Batch",
+    "ContextViews",
     "PairViews",
     "SampledPairs",
     "SubwordRepeat",
@@ -19,4 +21,5 @@ __all__ = [
     "TokenMasking",
     "Views",
     "WordRepeat",
+    "context_pair",
 ]

@@ -3,7 +3,7 @@
 The pairs come from a small grammar that says a thing in two ways. Shown is how often the nearest of all texts is the
 right one, at each depth and width, before and after training.
 
-    python examples/text/2dmse.py
+    python examples/text/mse2d.py
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The same texts belong to both domains. In one of them two texts are alike where the fruit is the same, in the other
 where the colour is.
 
-    python examples/text/moe-cocitation.py
+    python examples/text/moe_cocitation.py
 """
 
 from __future__ import annotations
