@@ -21,9 +21,16 @@ NAMES = {
     "plots": "time and memory against the number of rows, drawn from the stored results",
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
+    "defsent_plus": "tables of dictionary entries made of definitions or of word pieces, rounds and ICA (DefSent+)",
     "ccp": "languages without translations: banks of each language, and calibration, on translated handbooks",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
+    "multicsr": "what MultiCSR's curation and mask bring on triples four of ten of which were made wrong",
+    "whitenedcse": "whitening of views in shuffled groups against SimCSE, more views, and whitening without training",
+    "debcse": "pairs drawn by inverse propensity against SimCSE's copies: quality, and the bias of shared words",
+    "dse": "a distilled student against its teacher and against few labels: quality, passes and pairs a second",
+    "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
+    "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,12 +29,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import torch
 import typer
-from scipy.stats import binomtest
 from torch.nn.functional import normalize
 
 import likewise
 from benchmarks.simcse import BASE, POOL, SETTINGS
-from benchmarks.stored import store_study
+from benchmarks.stored import mean_over_sets, store_study
 from benchmarks.temperature import REPORTED, STS, sentence_files, write_rows
 from likewise.encoders import TextEncoder, TextEncoderConfig, Tokens, load_text_encoder
 
@@ -115,28 +113,10 @@ def run(
             made,
             settings={**SHARED, "steps": STEPS, "arms": ARMS},
             data={"pool": list(POOL), "measured": list(REPORTED), "sentences": sentences, "origin": STS},
-            mean_over_sets=_mean_over_sets(made),
+            mean_over_sets=mean_over_sets(made, leave_out=(LENGTH_BIAS,)),
             **looked,
         )
         print(made.report, path)
-
-
-def _mean_over_sets(made: StudyResult) -> dict[str, dict[str, Any]]:
-    """The paper's figure: Spearman x 100, mean over the sets, one a seed; and in how many seeds it beats SimCSE's."""
-    sets = [(name, metric) for name, metric in made.found.main_metrics().items() if name != LENGTH_BIAS]
-    by_arm: dict[str, list[float]] = {}
-    for arm in made.found.plan.arms:
-        values = [next(o for o in made.found.of(*one) if o.arm == arm).values for one in sets]
-        by_arm[arm] = [100 * statistics.mean(of_seed) for of_seed in zip(*values, strict=True)]
-    found: dict[str, dict[str, Any]] = {}
-    for arm, values in by_arm.items():
-        found[arm] = {"mean": statistics.mean(values), "values": values}
-        if arm in ARMS and arm != "simcse":
-            differences = [ours - theirs for ours, theirs in zip(values, by_arm["simcse"], strict=True)]
-            better = sum(difference > 0 for difference in differences)
-            p = binomtest(better, len(differences)).pvalue
-            found[arm] |= {"over_simcse": differences, "better": better, "sign_test_p": float(p)}
-    return found
 
 
 def _mechanism(made: StudyResult, work: Path) -> dict[str, Any]:

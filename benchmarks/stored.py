@@ -106,6 +106,36 @@ def _first_and_last(found: Comparison, arm: str) -> dict[str, float]:
     return {name: sum(steps[step]) / len(steps[step]) for name, step in ends.items()}
 
 
+def mean_over_sets(made: StudyResult, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the figure of papers on sentence similarity: Spearman x 100, mean over the sets, one a seed.
+
+    Args:
+        made: A study.
+        leave_out: Evaluations that are no such sets.
+
+    Returns:
+        For each arm ``mean`` and ``values``; and where it is compared with the baseline, ``over_BASELINE`` (the
+        differences), in how many seeds it is ``better``, and ``sign_test_p``.
+    """
+    from scipy.stats import binomtest
+
+    found, baseline = made.found, made.found.plan.config.baseline
+    sets = [one for one in found.main_metrics().items() if one[0] not in leave_out]
+    by_arm: dict[str, list[float]] = {}
+    for arm in found.plan.arms:
+        values = [next(o for o in found.of(*one) if o.arm == arm).values for one in sets]
+        by_arm[arm] = [100 * sum(of_seed) / len(of_seed) for of_seed in zip(*values, strict=True)]
+    figures: dict[str, dict[str, Any]] = {}
+    for arm, values in by_arm.items():
+        figures[arm] = {"mean": sum(values) / len(values), "values": values}
+        if arm != baseline and len(values) == len(by_arm[baseline]):
+            differences = [ours - theirs for ours, theirs in zip(values, by_arm[baseline], strict=True)]
+            better = sum(difference > 0 for difference in differences)
+            p = float(binomtest(better, len(differences)).pvalue)
+            figures[arm] |= {f"over_{baseline}": differences, "better": better, "sign_test_p": p}
+    return figures
+
+
 def mean_and_spread(runs: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return mean, lowest and highest of each figure over runs."""
     return {

@@ -37,6 +37,8 @@ from likewise.run_config import RunConfig
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 FEWEST_SEEDS = 3
 """Figures from fewer seeds are not shown."""
+MOST_COLUMNS = 8
+"""More figures than this go down, and the arms across."""
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
 GROUPS = {
     "settings": "Settings of the method",
@@ -147,8 +149,8 @@ def measured(path: Path) -> str:
     """Return a section with stored figures over all seeds; nothing where there is no file or there are too few seeds.
 
     ``results`` holds a run a seed, either ``{"seed", "before", "after", "seconds"}`` or, where several ways of training
-    are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``. ``"about"`` may say what the
-    figures are. Where a study was stored, the section holds what :func:`study` says.
+    are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``; an arm may lack a figure.
+    ``"about"`` may say what the figures are. Where a study was stored, the section holds what :func:`study` says.
     """
     if not path.exists():
         return ""
@@ -178,15 +180,18 @@ def _before_and_after(stored: Mapping[str, Any]) -> str:
 
 def _arms(stored: Mapping[str, Any]) -> str:
     runs: Sequence[Mapping[str, Any]] = stored["results"]
-    figures = list(runs[0]["figures"])
+    figures = list(dict.fromkeys(figure for run in runs for figure in run["figures"]))
     arms = {"untrained": [stored["untrained"]]}
     for run in runs:
         arms.setdefault(run["arm"], []).append(run)
-    rows = [
-        (arm, *(spread([run["figures"][figure] for run in several], ".2f") for figure in figures))
-        for arm, several in arms.items()
-    ]
-    return table(("", *figures), rows)
+
+    def cell(arm: str, figure: str) -> str:
+        values = [run["figures"][figure] for run in arms[arm] if figure in run["figures"]]
+        return spread(values, ".2f") if values else "-"
+
+    if len(figures) > MOST_COLUMNS:
+        return table(("", *arms), [(figure, *(cell(arm, figure) for arm in arms)) for figure in figures])
+    return table(("", *figures), [(arm, *(cell(arm, figure) for figure in figures)) for arm in arms])
 
 
 def spaces(path: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from likewise.data import StreamedTable, Table
 from likewise.errors import InputError, unknown
 from likewise.evaluation.tasks import get_task
 from likewise.methods import get_method
@@ -32,6 +33,8 @@ class DataConfig:
     """OURS=THEIRS pairs: which column of the file is which of the method's, as query=question."""
     bad_rows: Literal["error", "skip"] = "error"
     """error stops at a row that cannot be used and names it; skip counts such rows and writes rejected.jsonl."""
+    encoding: str = "utf-8"
+    """How the characters of the data file are written: utf-8, utf-16, latin-1 ..."""
     streaming: bool = False
     """Read rows as they are needed, for data that does not fit on the disk; needs --steps."""
     eval_data: str | None = None
@@ -87,6 +90,10 @@ class RunConfig:
             for group, config in groups.items()
         }
         return cls(method, **built)
+
+    def completed(self, table: Table | StreamedTable) -> RunConfig:
+        """Return the settings with what only the data say, as the method finds it in its rows."""
+        return dataclasses.replace(self, settings=get_method(self.method).completed(self.settings, table))
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> RunConfig:

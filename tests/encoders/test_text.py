@@ -316,6 +316,23 @@ def test_a_kept_projector_is_part_of_the_saved_model(tmp_path, tiny_tower, sente
     theirs = torch.tensor(SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(sentences))
     assert_close(theirs, expected, rtol=1e-4, atol=1e-5)
     assert tiny_tower.dim == 384
+    rounded = served.encode(sentences, precision="bf16")
+    assert (expected * rounded).sum(1).min() > 0.999
+
+
+def test_a_linear_map_of_embeddings_becomes_part_of_the_saved_model(tmp_path, tiny_tower, sentences):
+    embeddings = tiny_tower.encode(sentences, precision="fp32")
+    assert_close(embeddings.norm(dim=1), torch.ones(len(sentences)))
+    linear = torch.nn.Linear(384, 384)
+    with torch.no_grad():
+        expected = torch.nn.functional.normalize(linear(embeddings), dim=1)
+    mapped = tiny_tower.mapped(linear)
+    mapped.save(tmp_path / "model")
+    loaded = load_text_encoder(tmp_path / "model")
+    theirs = torch.tensor(SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(sentences))
+    for vectors in (mapped.encode(sentences, precision="fp32"), loaded.encode(sentences, precision="fp32"), theirs):
+        assert_close(vectors, expected, rtol=1e-4, atol=1e-5)
+    assert loaded.fingerprint == mapped.fingerprint != tiny_tower.fingerprint
 
 
 def test_the_fingerprint_changes_with_a_weight_a_prompt_and_a_length_limit(tiny_tower):
@@ -390,3 +407,24 @@ def test_without_dropout_training_and_evaluation_agree(sentences):
     tower = load_text_encoder(TextEncoderConfig(encoder_layers=1, dropout=0.0))
     tokens = tower.tokenizer(sentences)
     assert torch.equal(tower.train()(tokens), tower.eval()(tokens))
+
+
+def test_a_tower_that_is_served_stays_in_the_mode_it_was_in(tiny_tower, sentences):
+    for mode in (False, True):
+        tiny_tower.train(mode)
+        tiny_tower.served().encode(sentences)
+        assert {module.training for module in tiny_tower.modules()} == {mode}
+
+
+def test_an_encoder_of_which_layers_were_left_out_when_it_was_loaded_still_runs_texts_end_to_end():
+    assert load_text_encoder(TextEncoderConfig(encoder_layers=2)).packs
+
+
+def test_encoding_with_what_is_served_leaves_dropout_as_it_was(tiny_tower):
+    tokens = tiny_tower.tokenizer(["a small house"])
+    expected = tiny_tower.eval()(tokens)
+    tiny_tower.served().encode(["a small house"])
+    assert torch.equal(tiny_tower(tokens), expected)
+    tiny_tower.train().served().encode(["a small house"])
+    assert tiny_tower.tower.training
+    assert not torch.equal(tiny_tower(tokens), expected)

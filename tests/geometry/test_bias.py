@@ -63,3 +63,41 @@ def test_frequency_is_the_rank_correlation_of_the_definition():
 def test_what_cannot_be_measured_is_said(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_partial_correlation_is_that_of_what_the_third_leaves_of_the_ranks():
+    generator = torch.Generator().manual_seed(3)
+    one, other, third = torch.randn(3, 80, generator=generator, dtype=torch.float64)
+    one, other = one + third, other + 0.5 * third + 0.7 * one
+    ranks = [torch.from_numpy(stats.rankdata(x)) for x in (one, other, third)]
+    left = [stats.linregress(ranks[2], x) for x in ranks[:2]]
+    residuals = [x - fit.slope * ranks[2] for x, fit in zip(ranks[:2], left, strict=True)]
+    expected = stats.pearsonr(*residuals).statistic
+    assert geometry.partial_correlation(one, other, third) == pytest.approx(expected, rel=1e-9)
+    assert geometry.partial_correlation(third, other, third) == 0.0
+    assert geometry.partial_correlation(one, torch.zeros(80), third) == 0.0
+
+
+def test_a_correlation_within_bins_is_the_mean_over_them():
+    generator = torch.Generator().manual_seed(4)
+    one, other = torch.randn(2, 60, generator=generator, dtype=torch.float64)
+    score = torch.tensor([0.0] * 10 + [2.4] * 17 + [5.0] * 30 + [3.3] * 2 + [0.3])
+    parts = [
+        score < 1,
+        (score > 2) & (score < 2.5),
+        score == 5,
+    ]  # three bins of width 5 / 5; the pair of two is left out
+    expected = sum(int(p.sum()) * stats.spearmanr(one[p], other[p]).statistic for p in parts) / 58
+    assert geometry.correlation_within(one, other, score) == pytest.approx(expected, rel=1e-9)
+    whole = stats.spearmanr(one, other).statistic
+    assert geometry.correlation_within(one, other, score, bins=1) == pytest.approx(whole, rel=1e-9)
+    assert geometry.correlation_within(one, torch.zeros(60), score) == 0.0
+
+
+def test_values_of_pairs_that_do_not_belong_together_are_refused():
+    with pytest.raises(ValueError, match="partial_correlation: the values are"):
+        geometry.partial_correlation([1.0, 2.0, 3.0], [1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="at least 3 pairs"):
+        geometry.correlation_within([1.0, 2.0], [1.0, 2.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="bins is 0"):
+        geometry.correlation_within([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0], bins=0)

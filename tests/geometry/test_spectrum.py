@@ -121,3 +121,19 @@ def test_no_variation_is_a_spectrum_of_nothing():
     assert found.dimensions_for(0.9) == 0
     with pytest.raises(ValueError, match="spectrum: 1 row given; at least 2"):
         geometry.spectrum(torch.ones(1, 3))
+
+
+@given(st.integers(2, 40), st.integers(2, 8), st.integers(0, 10_000))
+def test_channel_correlation_is_that_of_numpy(rows, dim, seed):
+    x = random_rows(rows, dim, seed)
+    rho = np.abs(np.corrcoef(x.numpy().T))
+    expected = (rho.sum() - np.trace(rho)) / (dim * (dim - 1))
+    assert geometry.channel_correlation(x) == pytest.approx(expected, rel=1e-7)
+
+
+def test_channels_that_do_not_vary_have_no_correlation():
+    x = random_rows(50, 3)
+    with_constant = torch.cat([x, torch.full((50, 1), 0.3, dtype=torch.float64)], dim=1)
+    assert geometry.channel_correlation(with_constant) == pytest.approx(geometry.channel_correlation(x), rel=1e-9)
+    with pytest.raises(ValueError, match="1 of the 2 channels vary; two make a pair"):
+        geometry.channel_correlation(with_constant[:, 2:])

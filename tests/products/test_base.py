@@ -162,7 +162,7 @@ def test_rows_that_are_prepared_cannot_be_streamed(tmp_path):
         )
 
 
-def test_a_model_without_products_and_a_product_that_is_not_there_are_refused(tmp_path):
+def test_a_product_and_a_setting_that_are_not_there_are_refused(tmp_path):
     likewise.train("weighted", ROWS, out=tmp_path / "run", progress=False, **SMALL)
     assert "nearest" in products_of(tmp_path / "run")
     with pytest.raises(InputError, match="did you mean 'nearest'"):

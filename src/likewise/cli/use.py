@@ -52,7 +52,6 @@ def _asked(words: Sequence[str]) -> type[Product] | None:
 
 def _list(context: typer.Context, model: ModelArgument, product: ProductArgument = None, json: Json = False) -> None:
     """List the products of a model; a product that is not there is refused."""
-    from likewise.artefact import ABOUT
     from likewise.products import get_product, products_of
 
     if product is not None:
@@ -63,11 +62,6 @@ def _list(context: typer.Context, model: ModelArgument, product: ProductArgument
     if json:
         write_json([{"product": name, "summary": one.summary} for name, one in found.items()])
         return
-    if not found:
-        raise InputError(
-            f"{model} has no products: it has no {ABOUT}, or its method has none. likewise methods NAME lists those of "
-            "a method."
-        )
     show_rows(("product", "what it does"), [(name, one.summary) for name, one in found.items()], whole=("product",))
 
 
@@ -81,7 +75,11 @@ def _command(product: type[Product]) -> Callable[..., None]:
     if word is not None:
         asked = typer.Argument(metavar=word.name.upper(), help=word.help)
         arguments.append(parameter(word.name, Annotated[str, asked]))
-    options = [setting_option(setting, "Product") for name, setting in settings.items() if setting is not word]
+    options = [
+        setting_option(setting, "Product", in_singular=name != "columns")  # as all verbs call it
+        for name, setting in settings.items()
+        if setting is not word
+    ]
     signature = [*arguments, *options, parameter("json", Json, False)]
 
     def command(model: str, product: str, json: bool, **given: Any) -> None:
@@ -98,7 +96,8 @@ def _command(product: type[Product]) -> Callable[..., None]:
 def _show(result: ProductResult) -> None:
     if result.rows:
         columns = list(result.rows[0])
-        show_rows(columns, [[row[name] for name in columns] for row in result.rows])
+        whole = [name for name in columns if all(isinstance(row[name], int | float) for row in result.rows)]
+        show_rows(columns, [[row[name] for name in columns] for row in result.rows], whole=whole)
     if result.figures:
         show_mapping({name.replace("_", " "): value for name, value in result.figures.items()})
     for file in result.files:

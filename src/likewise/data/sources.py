@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likewise.data.blocks import Block
-from likewise.data.readers import COMPRESSIONS, FORMATS, read_documents, read_file, read_rows, read_tables
+from likewise.data.readers import (
+    COMPRESSIONS,
+    FORMATS,
+    UTF_8,
+    read_documents,
+    read_file,
+    read_rows,
+    read_tables,
+)
 from likewise.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
     import datasets
 
 __all__ = [
+    "DOCUMENTS",
     "DataFile",
     "Source",
     "dataset_source",
@@ -28,8 +37,13 @@ __all__ = [
     "find_files",
     "hub_source",
     "kind_of_file",
+    "nearest_file",
     "rows_source",
+    "source_of_files",
 ]
+
+DOCUMENTS = "documents:"
+"""What a source of documents begins with."""
 
 DATA_NAMES = ", ".join(FORMATS)
 COMPRESSED_NAMES = ", ".join(COMPRESSIONS)
@@ -69,29 +83,51 @@ class DataFile:
     """One of ``readers.COMPRESSIONS``: ".gz"; None for a plain file."""
 
 
-def file_source(source: str | Path) -> Source:
+def file_source(source: str | Path, encoding: str = UTF_8) -> Source:
     """Make a source of a path, a folder or a pattern.
+
+    Args:
+        source: As :func:`find_files` takes it.
+        encoding: How the characters of the files are written.
 
     Raises:
         InputError: Nothing is there, a file is empty or of an unknown type, or a folder holds several formats.
     """
     files = find_files(source)
-    states = [(str(one.path.resolve()), one.path.stat()) for one in files]
-    content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
+    if encoding != UTF_8 and any(one.format == ".parquet" for one in files):
+        raise InputError(
+            f"{files[0].name} is a Parquet file, which says itself how text is written; leave {encoding} out."
+        )
 
     def read(i: int) -> Iterator[Block]:
-        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression)
+        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression, encoding)
 
+    return source_of_files(source, files, read, *([] if encoding == UTF_8 else [encoding]))
+
+
+def source_of_files(
+    source: str | Path, files: Sequence[DataFile], read: Callable[[int], Iterator[Block]], *how: str
+) -> Source:
+    """Make a source of files.
+
+    Args:
+        source: What names them, for messages where there are several.
+        files: The files.
+        read: Reads the file of a number from its beginning.
+        *how: What else the rows depend on beside the contents: the encoding, the format.
+    """
+    states = [(str(one.path.resolve()), one.path.stat()) for one in files]
+    content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
     return Source(
         name=files[0].name if len(files) == 1 else str(source),
         files=[one.name for one in files],
         read=read,
-        identity=["files", content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
+        identity=["files", *how, content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
         content=content,
     )
 
 
-def documents_source(source: str) -> Source:
+def documents_source(source: str, encoding: str = UTF_8) -> Source:
     """Make a source of ``documents:PATH``: texts of several languages, one sentence a line, a document a row.
 
     A row has the columns ``sentences`` (a list) and ``language``. Empty lines stand between documents. ``PATH`` is
@@ -101,17 +137,21 @@ def documents_source(source: str) -> Source:
 
     All files may be compressed.
 
+    Args:
+        source: As said.
+        encoding: How the characters of all files are written.
+
     Raises:
         InputError: Nothing is there, or a file is empty or no text file.
     """
-    path = Path(source.removeprefix("documents:")).expanduser()
+    path = Path(source.removeprefix(DOCUMENTS)).expanduser()
     found = _files_by_language(path)
     digest = _ends_digest([file for _, file in found])
     states = [(str(file.path.resolve()), file.path.stat()) for _, file in found]
 
     def read(i: int) -> Iterator[Block]:
         language, file = found[i]
-        for block in read_documents(file.path, file.name, file.compression):
+        for block in read_documents(file.path, file.name, file.compression, encoding):
             block.columns["language"] = [language] * len(block)
             yield block
 
@@ -119,7 +159,12 @@ def documents_source(source: str) -> Source:
         name=str(source),
         files=[file.name for _, file in found],
         read=read,
-        identity=["documents", digest, *([where, state.st_size, state.st_mtime_ns] for where, state in states)],
+        identity=[
+            "documents",
+            digest,
+            encoding,
+            *([where, state.st_size, state.st_mtime_ns] for where, state in states),
+        ],
         content=digest,
     )
 
@@ -265,7 +310,7 @@ def find_files(source: str | Path) -> list[DataFile]:
             raise InputError(f"no file matches '{source}'; the pattern is looked up from {Path.cwd()}.")
         files = _named(found)
     else:
-        raise _not_found(path)
+        raise nearest_file(path, "give a file, a folder, a pattern, hf:NAME or demo:NAME.")
     for file in files:
         if file.path.stat().st_size == 0:
             raise InputError(f"{file.name} is empty (0 bytes); a data file needs at least one row.")
@@ -280,10 +325,16 @@ def _matching(pattern: Path) -> list[Path]:
     return sorted(one for one in found if one.is_file() and (hidden or not one.name.startswith(".")))
 
 
-def _not_found(path: Path) -> InputError:
+def nearest_file(path: Path, otherwise: str) -> InputError:
+    """Build the error for a path at which nothing is; it offers the nearest name beside it.
+
+    Args:
+        path: What was given.
+        otherwise: What to do where no name is near.
+    """
     parent = path.parent
     beside = nearest(path.name, (one.name for one in parent.iterdir())) if parent.is_dir() else None
-    hint = f"did you mean '{parent / beside}'?" if beside else "give a file, a folder, a pattern, hf:NAME or demo:NAME."
+    hint = f"did you mean '{parent / beside}'?" if beside else otherwise
     return InputError(f"there is no file or folder '{path}': {hint}")
 
 

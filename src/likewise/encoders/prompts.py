@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from likewise.errors import InputError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["ANY_TEXT", "add_soft_prompt", "set_prompts", "with_plain_words"]
+__all__ = ["ANY_TEXT", "add_soft_prompt", "add_words", "set_prompts", "with_plain_words"]
 
 ANY_TEXT = "default"
 """Name of the prompt of texts that have no role."""
@@ -62,21 +63,13 @@ def add_soft_prompt(tower: SentenceTransformer, count: int, *, freeze: bool = Fa
         tower.requires_grad_(False)
     if not count:
         return
-    model: Any = getattr(tower[0], "auto_model", None)
     tokenizer: Any = tower.tokenizer
-    if model is None or not hasattr(tokenizer, "add_tokens"):
-        raise InputError("this encoder has no vocabulary that tokens can be added to; leave soft_prompt out.")
-    from tokenizers import AddedToken
-
-    special = set(tokenizer.all_special_ids)
-    known = [number for number in tokenizer.get_vocab().values() if number not in special]
+    special = set(getattr(tokenizer, "all_special_ids", ()))
+    known = sorted(number for number in getattr(tokenizer, "get_vocab", dict)().values() if number not in special)
+    drawn = [known[place] for place in torch.randint(max(len(known), 1), (count,)).tolist()] if known else []
     names = [f"[soft{number}]" for number in range(1, count + 1)]
-    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    words: nn.Embedding = model.get_input_embeddings()
-    drawn = torch.tensor(sorted(known))[torch.randint(len(known), (count,))]
-    with torch.no_grad():
-        words.weight[-count:] = words.weight[drawn]
+    add_words(tower, names, drawn)
+    words: Any = getattr(tower[0], "auto_model").get_input_embeddings()  # noqa: B009 - mypy knows no such attribute
     if freeze:
         words.weight.requires_grad_(False)
         parametrize.register_parametrization(words, "weight", _LastRows(words.weight[-count:]))
@@ -84,6 +77,38 @@ def add_soft_prompt(tower: SentenceTransformer, count: int, *, freeze: bool = Fa
     for role in (ANY_TEXT, "query", "document"):
         tower.prompts[role] = front + (tower.prompts.get(role) or "")
     tower.default_prompt_name = ANY_TEXT
+
+
+def add_words(tower: SentenceTransformer, names: Sequence[str], like: Sequence[int]) -> list[int]:
+    """Add special tokens to the vocabulary of a tower, in place; each begins with the vector of another token.
+
+    Args:
+        tower: The tower.
+        names: What the tokens are called: "[soft1]".
+        like: Ids of the tokens whose vectors they begin with, as many.
+
+    Returns:
+        Their ids.
+
+    Raises:
+        InputError: The tower has no vocabulary to add to, or a token of this name already.
+    """
+    model: Any = getattr(tower[0], "auto_model", None)
+    tokenizer: Any = tower.tokenizer
+    if model is None or not hasattr(tokenizer, "add_tokens"):
+        raise InputError("this encoder has no vocabulary that tokens can be added to; use one with a transformer.")
+    from tokenizers import AddedToken
+
+    taken = [name for name in names if name in tokenizer.get_vocab()]
+    if taken:
+        raise InputError(f"the encoder has a token '{taken[0]}' already; begin with an encoder that has not.")
+    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
+    ids = [int(number) for number in tokenizer.convert_tokens_to_ids(list(names))]
+    model.resize_token_embeddings(max(len(tokenizer), *ids), mean_resizing=False)
+    words = model.get_input_embeddings()
+    with torch.no_grad():
+        words.weight[ids] = words.weight[list(like)]
+    return ids
 
 
 def with_plain_words(tower: SentenceTransformer) -> SentenceTransformer:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ from likewise.encoders.depth import layers_of, watched_layers, with_layers
 from likewise.encoders.domains import Domain, write_domains
 from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
+from likewise.encoders.experts import experts_of, router_logits, with_one_expert, write_experts
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
+from likewise.encoders.pooling import TokenPooling, apply_pooling, pooling_name, read_token
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.prompts import set_prompts, with_plain_words
 from likewise.encoders.quiet import foreign_progress_off
@@ -70,6 +72,7 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
+        self.training = tower.training  # encode puts back what was, and must not switch dropout on
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
         self.domains: Mapping[str, Domain] = dict(domains or {})
@@ -80,6 +83,9 @@ class TextEncoder(Encoder):
                 parameter.requires_grad_(False)
         use_bit_dropout(tower)
         self.normalises = isinstance(tower[-1], Normalize)
+        self._read_token = read_token(self._behind_transformer(tower))
+        if self._read_token is not None:
+            tower[1].requires_grad_(False)  # weights of words: they say where to read, and are not learned
         self.position_offset: int | None = like.position_offset if like else self._packing_offset()
 
     @property
@@ -120,7 +126,12 @@ class TextEncoder(Encoder):
         """The picklable tokenizer that views take into the loader's workers."""
         inner = self.tower.tokenizer
         limit = self.tower.max_seq_length or getattr(inner, "model_max_length", None) or 512
-        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self.first_token)
+        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self.first_token, self._read_token)
+
+    @property
+    def pooling(self) -> TokenPooling | None:
+        """How the vectors of the last layer become one; None where the modules behind the transformer do more."""
+        return pooling_name(self._behind_transformer(self.tower))
 
     @property
     def max_positions(self) -> int | None:
@@ -142,6 +153,7 @@ class TextEncoder(Encoder):
             "pooling": [getattr(module, "pooling_mode", None) for module in self.tower],
             "max_tokens": self.tokenizer.max_tokens,
             "prompts": dict(self.prompts),
+            **({} if self._read_token is None else {"template": self.tokenizer([""]).ids.tolist()}),
             "vocabulary": sorted(vocabulary.items(), key=lambda item: item[1]),
             **({} if self.first_token is None else {"first_token": self.first_token}),
         }
@@ -195,7 +207,9 @@ class TextEncoder(Encoder):
         features: Tensor = self(inputs[0].followed_by(*inputs[1:]), **how)
         return tuple(features.split([len(part) for part in inputs]))
 
-    def encode_rows(self, inputs: Tokens, *, return_layers: Sequence[int] | None = None) -> Tensor:
+    def encode_rows(
+        self, inputs: Tokens, *, return_layers: Sequence[int] | None = None, return_routes: bool = False
+    ) -> Tensor:
         """Encode ``B`` texts in float32, before any trailing normalisation.
 
         Args:
@@ -203,27 +217,30 @@ class TextEncoder(Encoder):
             return_layers: Ask for the features at several depths of the same pass: what the pooling, and whatever
                 follows it, makes of the tokens after so many layers of the transformer. 0 is before the first layer,
                 ``N`` after the last. They are the features of :meth:`truncated` at that depth.
+            return_routes: Ask for what the routers of an encoder with experts said of each text.
 
         Returns:
-            ``features [B, D]``; with ``return_layers`` of ``K`` depths, ``[B, K, D]`` in that order.
+            ``features [B, D]``; with ``return_layers`` of ``K`` depths, ``[B, K, D]`` in that order; with
+            ``return_routes`` ``[B, D + L E]``: the features, then the logits of ``E`` experts in each of ``L`` layers.
 
         Raises:
             InputError: A depth that the encoder does not have, or an encoder without output layer by layer.
         """
-        if return_layers is not None:
+        if return_layers is not None and set(return_layers) != {self.num_layers}:
             self._refuse_mixed_layers()
         if not len(inputs):
             # A process without rows still takes part: its weights get a gradient, of zero.
-            return self.encode_rows(self.tokenizer([""]).to(inputs.ids.device), return_layers=return_layers)[:0]
+            how: dict[str, Any] = {"return_layers": return_layers, "return_routes": return_routes}
+            return self.encode_rows(self._no_text().to(inputs.ids.device), **how)[:0]
         order = self.order(inputs)
         ordered = inputs.select(order)
         if self.packs:
-            features = self._run(self.tower, ordered, return_layers=return_layers)
+            features = self._run(self.tower, ordered, return_layers=return_layers, return_routes=return_routes)
         else:
             device = inputs.ids.device
             rows = torch.arange(len(inputs), device=device).split(PADDED_ROWS)
-            parts = [self._run(self.tower, ordered.select(part), return_layers=return_layers) for part in rows]
-            features = torch.cat(parts)
+            how = {"return_layers": return_layers, "return_routes": return_routes}
+            features = torch.cat([self._run(self.tower, ordered.select(part), **how) for part in rows])
         return features[torch.argsort(order)]
 
     def token_features(self, tokens: Tokens) -> Tensor:
@@ -242,7 +259,7 @@ class TextEncoder(Encoder):
         """
         _ = self.transformer  # says so where there is none
         if not len(tokens):
-            return self.token_features(self.tokenizer([""]).to(tokens.ids.device))[:0]
+            return self.token_features(self._no_text().to(tokens.ids.device))[:0]
         self.encoded += len(tokens)
         order = self.order(tokens)
         features = self.in_chunks(self._token_features, tokens, order)
@@ -267,6 +284,25 @@ class TextEncoder(Encoder):
         Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
         """
         texts = _checked_texts(inputs)
+        output = self.encode_tokens(
+            self.tokenizer(texts, role), batch_size=batch_size, precision=precision, progress=progress
+        )
+        return F.normalize(output, dim=-1) if self.normalises else output
+
+    def encode_tokens(
+        self, tokens: Tokens, *, batch_size: int = 256, precision: str = "auto", progress: bool = False
+    ) -> Tensor:
+        """Encode tokenised texts in evaluation mode, without a trailing normalisation.
+
+        Args:
+            tokens: ``n`` texts, or pairs of texts.
+            batch_size: As in :meth:`encode`.
+            precision: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            Features, float32 ``[n, D]`` on the CPU.
+        """
         if batch_size < 1:
             raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
         if self.needs_domain:
@@ -276,7 +312,7 @@ class TextEncoder(Encoder):
             )
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         low = resolve_precision(precision, device.type) == "bf16" and (
-            precision == "bf16" or len(texts) >= BF16_FROM_ROWS
+            precision == "bf16" or len(tokens) >= BF16_FROM_ROWS
         )
         was_training = self.training
         self.eval()
@@ -285,12 +321,10 @@ class TextEncoder(Encoder):
             if low:
                 tower[0].to(torch.bfloat16)  # what follows it is small, and works on its vectors in float32
             with torch.inference_mode():
-                tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
-                output = torch.empty(len(texts), self.dim)
-                for index in _with_progress(order.split(batch_size) if texts else (), progress):
-                    part = self._run(tower, tokens.select(index).to(device))
-                    output[index] = (F.normalize(part, dim=-1) if self.normalises else part).cpu()
+                output = torch.empty(len(tokens), self.dim)
+                for index in _with_progress(order.split(batch_size) if len(tokens) else (), progress):
+                    output[index] = self._run(tower, tokens.select(index).to(device)).cpu()
         finally:
             self.train(was_training)
         return output
@@ -305,24 +339,34 @@ class TextEncoder(Encoder):
         Returns:
             A tower that shares all weights with this one.
         """
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Dense, Normalize
-
         modules = list(self.tower)[: len(self.tower) - int(self.normalises)]
-        if projector is not None:
-            width, out = projector.in_features, projector.out_features
-            dense = Dense(width, out, bias=projector.bias is not None, activation_function=activation)
-            dense.linear = projector
-            modules.append(dense)
-        tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting)
-        return TextEncoder(
-            tower.to(self.tower.device),
-            self._name,
-            like=self,
+        return self._normalised(
+            modules if projector is None else [*modules, _dense(projector, activation)],
             domains=self.domains,
             needs_domain=self.needs_domain,
-            first_token=self.first_token,
         )
+
+    def mapped(self, linear: nn.Linear) -> TextEncoder:
+        """Return the tower with a linear map behind all that it does now, and unit vectors after the map.
+
+        Unlike a projector of :meth:`served` the map also follows a normalisation, so it is one of what :meth:`encode`
+        gives: a map that was fitted on embeddings (:class:`likewise.heads.Whitening`) becomes part of the model.
+
+        Args:
+            linear: From ``D`` numbers to any; shared, not copied.
+
+        Returns:
+            A tower without domains that shares all weights with this one.
+        """
+        return self._normalised([*self.tower, _dense(linear, None)])
+
+    def _normalised(self, modules: Sequence[nn.Module], **domains: Any) -> TextEncoder:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        tower = SentenceTransformer(modules=[*modules, Normalize()], **self._prompting).to(self.tower.device)
+        made = TextEncoder(tower, self._name, like=self, first_token=self.first_token, **domains)
+        return made.train(self.training)  # modules are shared, so their mode is too
 
     def prompted(self, prompt: str) -> TextEncoder:
         """Return the encoder with another prompt in front of every text, whatever its role; it shares all weights."""
@@ -331,7 +375,7 @@ class TextEncoder(Encoder):
         tower = SentenceTransformer(modules=list(self.tower), **self._prompting).to(self.tower.device)
         set_prompts(tower, prompt)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part={**self.part, "prompt": prompt},
@@ -340,12 +384,15 @@ class TextEncoder(Encoder):
             first_token=self.first_token,
         )
 
-    def with_domains(self, domains: Mapping[str, Domain], *, needed: bool = False) -> TextEncoder:
+    def with_domains(
+        self, domains: Mapping[str, Domain], *, needed: bool = False, first_token: int | None = None
+    ) -> TextEncoder:
         """Return the tower with domains to choose from; it shares all weights with this one.
 
         Args:
             domains: What is done for each, by name.
             needed: Whether texts can only be encoded for one of them.
+            first_token: Id that begins a text for which no domain is said; None: as before.
         """
         return TextEncoder(
             self.tower,
@@ -354,7 +401,7 @@ class TextEncoder(Encoder):
             part=self.part,
             domains=domains,
             needs_domain=needed,
-            first_token=self.first_token,
+            first_token=self.first_token if first_token is None else first_token,
         )
 
     def for_domain(self, name: str) -> TextEncoder:
@@ -377,11 +424,38 @@ class TextEncoder(Encoder):
             modules.insert(len(modules) - int(self.normalises), moved)
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part={**self.part, "domain": name},
             first_token=self.first_token if domain.first_token is None else domain.first_token,
+        )
+
+    def pooled_by(self, pooling: nn.Module) -> TextEncoder:
+        """Return the tower with another pooling, in place of all modules behind the transformer.
+
+        Args:
+            pooling: From what the transformer says of tokens, in all of its layers, to ``sentence_embedding``; one of
+                sentence-transformers, or :class:`likewise.heads.TopLayersPool`.
+
+        Returns:
+            A tower that shares the transformer with this one; ``Normalize`` follows where it did.
+
+        Raises:
+            InputError: The encoder has no transformer.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        self.transformer.config.output_hidden_states = True
+        last = [self.tower[-1]] if self.normalises else []
+        tower = SentenceTransformer(modules=[self.tower[0], pooling, *last], **self._prompting)
+        return TextEncoder(
+            tower.to(self.tower.device).train(self.training),
+            self._name,
+            like=self,
+            part=self.part,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
         )
 
     def truncated(self, layers: int | None = None, dims: int | None = None) -> TextEncoder:
@@ -431,7 +505,7 @@ class TextEncoder(Encoder):
             part["dims"] = dims
         tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
         return TextEncoder(
-            tower.train(self.training),
+            tower.train(self.tower.training),
             self._name,
             like=self,
             part=part,
@@ -440,13 +514,59 @@ class TextEncoder(Encoder):
             first_token=self.first_token,
         )
 
+    def pooled(self, pooling: TokenPooling) -> TextEncoder:
+        """Return the tower with another pooling right behind its transformer; it shares the weights.
+
+        Args:
+            pooling: cls, mean, last, weighted or prompt.
+
+        Raises:
+            InputError: The pooling is not among these, or the encoder has no transformer (for "prompt": no mask token).
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        if pooling not in get_args(TokenPooling):
+            raise unknown("pooling of the last layer", pooling, get_args(TokenPooling))
+        transformer = copy.copy(self.tower[0])  # its tokenizer may be exchanged, its weights are these
+        modules = [transformer, *apply_pooling(transformer, pooling), *([Normalize()] if self.normalises else [])]
+        tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part={**self.part, "pooling": pooling},
+            domains=self.domains,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
     def save(self, folder: Path) -> None:
-        """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only."""
+        """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only.
+
+        Of a tower with experts the former sees one of them, that of the domain, the default, or the first one.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         with foreign_progress_off():
-            with_plain_words(self.tower).save(str(folder), create_model_card=False, safe_serialization=True)
+            dense = with_one_expert(with_plain_words(self.tower), self._own_expert)
+            dense.save(str(folder), create_model_card=False, safe_serialization=True)
+        write_experts(folder, self.tower)
         if self.domains or self.first_token is not None:
             write_domains(folder, self.domains, needed=self.needs_domain, first_token=self.first_token)
+
+    @property
+    def _own_expert(self) -> int:
+        found = experts_of(self.tower)
+        plan = found[0][1].plan if found else None
+        if plan is None:
+            return 0
+        return plan.first_tokens.index(self.first_token) if self.first_token in plan.first_tokens else plan.default or 0
+
+    def _no_text(self) -> Tokens:
+        """Return one text of nothing, which any tower can encode."""
+        tokens, found = self.tokenizer([""]), experts_of(self.tower)
+        known = found[0][1].plan.first_tokens if found else ()
+        return tokens.starting_with(torch.tensor(known[:1])) if known else tokens
 
     def _token_features(self, tokens: Tokens) -> Tensor:
         """Encode the tokens of texts that are sorted by length."""
@@ -462,8 +582,10 @@ class TextEncoder(Encoder):
     def _refuse_mixed_layers(self) -> None:
         from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
 
+        from likewise.heads.top_layers import TopLayersPool
+
         layers_of(self.tower[0])  # says so where there are none
-        if any(isinstance(module, WeightedLayerPooling) for module in self.tower):
+        if any(isinstance(module, WeightedLayerPooling | TopLayersPool) for module in self.tower):
             raise InputError(
                 f"the pooling of '{self._name}' mixes several layers, so that no single one has an embedding; use an "
                 "encoder that pools its last layer, or train with --pooling mean."
@@ -476,11 +598,14 @@ class TextEncoder(Encoder):
         *,
         packed: bool | None = None,
         return_layers: Sequence[int] | None = None,
+        return_routes: bool = False,
     ) -> Tensor:
         """Run all modules but a trailing ``Normalize`` over texts that are sorted by length."""
         packed = self.packs if packed is None else packed
         if return_layers is None:
-            return self._pooled(tower, self._read(tower, tokens, packed=packed))
+            features = self._pooled(tower, self._read(tower, tokens, packed=packed))
+            routes = router_logits(tower) if return_routes else None
+            return features if routes is None else torch.cat([features, routes.flatten(1)], dim=1)
         with watched_layers(tower[0], return_layers) as outputs:
             read = self._read(tower, tokens, packed=packed)
         last = read["token_embeddings"]
@@ -489,7 +614,13 @@ class TextEncoder(Encoder):
 
     def _pooled(self, tower: SentenceTransformer, features: dict[str, Any]) -> Tensor:
         """Run what follows the transformer, but a trailing ``Normalize``, over what it says of the tokens."""
-        for module in list(tower)[1 : len(tower) - int(self.normalises)]:
+        modules = self._behind_transformer(tower)
+        if self._read_token is not None and "cu_seq_lens_q" in features:
+            # Weights of words and their mean know only padded rows; without padding it is a choice of tokens.
+            read = features["input_ids"][0] == self._read_token
+            features["sentence_embedding"] = features["token_embeddings"][0, read]
+            modules = modules[2:]
+        for module in modules:
             features = module(features)
         pooled: Tensor = features["sentence_embedding"]
         return pooled.float()
@@ -507,11 +638,17 @@ class TextEncoder(Encoder):
         else:
             pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0
             features["input_ids"], features["attention_mask"] = tokens.padded(pad_id)
+        if tokens.segments is not None:
+            features["token_type_ids"] = tokens.segments[None] if packed else tokens.padded_segments()
         features = tower[0](features)
         if "token_embeddings" in features:
             # Sums over tokens lose digits in bf16.
             features["token_embeddings"] = features["token_embeddings"].float()
         return features
+
+    def _behind_transformer(self, tower: SentenceTransformer) -> list[nn.Module]:
+        """Return the modules between the first one and a trailing ``Normalize``."""
+        return list(tower)[1 : len(tower) - int(self.normalises)]
 
     def _packing_offset(self) -> int | None:
         """Find out whether this transformer can run texts end to end; returns the position of a first token, or None.
@@ -551,6 +688,15 @@ class TextEncoder(Encoder):
             config._attn_implementation = PACKED_ATTENTION if found is not None else plain
             self.tower.train(was_training)
         return found
+
+
+def _dense(linear: nn.Linear, activation: nn.Module | None) -> nn.Module:
+    """Return a layer of sentence-transformers that holds these weights."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    layer = Dense(linear.in_features, linear.out_features, bias=linear.bias is not None, activation_function=activation)
+    layer.linear = linear
+    return layer
 
 
 def _checked_texts(inputs: Sequence[str]) -> list[str]:

@@ -10,13 +10,13 @@ difference (Efron and Tibshirani 1993, chapter 8).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from likewise.evaluation.result import LEVEL, Interval
+from likewise.evaluation.result import LEVEL, Interval, Result
 
 __all__ = [
     "LEVEL",
@@ -26,6 +26,7 @@ __all__ = [
     "correlation_replicates",
     "interval",
     "mean_replicates",
+    "mean_result",
     "mean_statistic",
     "measured",
     "replicates_of",
@@ -177,6 +178,37 @@ def weighted_correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
     undefined = (x_variance <= 1e-12 * np.max(x * x)) | (y_variance <= 1e-12 * np.max(y * y))
     scale = np.sqrt(np.where(undefined, 1.0, x_variance * y_variance))
     return np.where(undefined, np.nan, np.clip(covariance / scale, -1.0, 1.0))
+
+
+def mean_result(parts: Mapping[str, Result], *, data: str, fingerprint: str, items: str) -> Result:
+    """Return the mean over results of several sets, each counting the same; a replicate is the mean of one of each.
+
+    Args:
+        parts: The results by the name of their set, all of the same task, model and settings.
+        data: What the sets together are called.
+        fingerprint: Digest of all of them.
+        items: What a set is: "files", "domains".
+    """
+    some = next(iter(parts.values()))
+    drawn = {
+        name: np.mean([part.replicates[name] for part in parts.values()], axis=0)
+        for name in some.metrics
+        if some.replicates
+    }
+    return Result(
+        task=some.task,
+        metrics={name: float(np.mean([part.metrics[name] for part in parts.values()])) for name in some.metrics},
+        intervals={name: interval(values) for name, values in drawn.items()},
+        replicates=drawn,
+        num_items=len(parts),
+        items=items,
+        data=data,
+        data_fingerprint=fingerprint,
+        model=some.model,
+        model_fingerprint=some.model_fingerprint,
+        settings=some.settings,
+        parts=parts,
+    )
 
 
 def interval(replicates: Floats) -> Interval:

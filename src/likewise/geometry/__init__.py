@@ -1,6 +1,6 @@
 """What a space is like: how it is spread, what lies near what, and what is wrong. Pure functions of vectors."""
 
-from likewise.geometry.bias import frequency_bias, length_bias
+from likewise.geometry.bias import correlation_within, frequency_bias, length_bias, partial_correlation
 from likewise.geometry.description import Geometry, describe
 from likewise.geometry.figures import FIGURES
 from likewise.geometry.findings import Finding
@@ -10,7 +10,7 @@ from likewise.geometry.groups import isotropy, tolerance
 from likewise.geometry.histograms import Histogram, similarity_histograms
 from likewise.geometry.negatives import FalseNegatives, effective_negatives, false_negatives, penalty_entropy
 from likewise.geometry.neighbours import Hubness, duplicates, hubness
-from likewise.geometry.spectrum import Spectrum, effective_rank, singular_values, spectrum
+from likewise.geometry.spectrum import Spectrum, channel_correlation, effective_rank, singular_values, spectrum
 from likewise.geometry.sphere import (
     alignment,
     coordinate_spread,
@@ -32,7 +32,9 @@ __all__ = [
     "Spectrum",
     "alignment",
     "centroid_gap",
+    "channel_correlation",
     "coordinate_spread",
+    "correlation_within",
     "cross_uniformity",
     "describe",
     "duplicates",
@@ -47,6 +49,7 @@ __all__ = [
     "length_bias",
     "mean_cosine",
     "one_line",
+    "partial_correlation",
     "penalty_entropy",
     "positive_cosine",
     "separability",

@@ -1,4 +1,4 @@
-"""What vectors should not tell: the length of a text, and how common its words are."""
+"""What vectors should not tell: the length of a text, how common its words are, and which words two texts share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from likewise.geometry.rows import CHUNK, unit_rows
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["frequency_bias", "length_bias", "words_of"]
+__all__ = ["correlation_within", "frequency_bias", "length_bias", "partial_correlation", "words_of"]
 
 
 @torch.no_grad()
@@ -116,6 +116,91 @@ def frequency_bias(
     common = [sum(math.log(known.get(word, rarest)) for word in row) / len(row) for row in words]
     middle = torch.nn.functional.normalize(rows.mean(dim=0, dtype=torch.float64), dim=0).to(rows.dtype)
     return _rank_correlation(rows @ middle, torch.tensor(common, dtype=torch.float64))
+
+
+def partial_correlation(
+    first: Tensor | Sequence[float], second: Tensor | Sequence[float], given: Tensor | Sequence[float]
+) -> float:
+    """How strongly two values go together beyond what both have in common with a third: of ranks.
+
+    With Spearman's correlations ``r``: ``(r_12 - r_13 r_23) / sqrt((1 - r_13^2) (1 - r_23^2))``. For the bias of shared
+    words: the cosine of pairs, their likeness on the surface, and the score that people gave them.
+
+    Args:
+        first: Values ``[P]``.
+        second: Values ``[P]``.
+        given: Values whose share is taken out ``[P]``.
+
+    Returns:
+        A number in ``[-1, 1]``; 0 where a side is the same throughout, or follows from ``given`` alone.
+
+    Raises:
+        ValueError: The numbers of values differ, or there are fewer than three.
+
+    Example:
+        >>> score = [1.0, 2.0, 3.0, 4.0]
+        >>> round(partial_correlation([1.0, 2.0, 4.0, 3.0], [1.0, 2.0, 4.0, 3.0], score), 4)
+        1.0
+    """
+    one, other, third = _columns_of("partial_correlation", first, second, given)
+    with_other = _rank_correlation(one, other)
+    one_third, other_third = _rank_correlation(one, third), _rank_correlation(other, third)
+    left = (1 - one_third**2) * (1 - other_third**2)
+    if left < 1e-12:
+        return 0.0
+    return max(-1.0, min(1.0, (with_other - one_third * other_third) / math.sqrt(left)))
+
+
+def correlation_within(
+    first: Tensor | Sequence[float], second: Tensor | Sequence[float], given: Tensor | Sequence[float], *, bins: int = 5
+) -> float:
+    """How strongly two values go together among pairs that are about equal in a third: of ranks.
+
+    The range of ``given`` is cut into bins of equal width; the result is the mean of Spearman's correlations within
+    them, each counting by its pairs. Bins of fewer than three pairs are left out, and so are those in which a side is
+    the same throughout.
+
+    Args:
+        first: Values ``[P]``.
+        second: Values ``[P]``.
+        given: Values that are about equal in a bin ``[P]``.
+        bins: How many, >= 1.
+
+    Returns:
+        A number in ``[-1, 1]``; 0 where no bin can be told.
+
+    Raises:
+        ValueError: The numbers of values differ, there are fewer than three, or bins < 1.
+
+    Example:
+        >>> correlation_within([0.1, 0.2, 0.3, 0.9, 0.8, 0.7], [1, 2, 3, 1, 2, 3], [0, 0, 0, 5, 5, 5])
+        0.0
+        >>> correlation_within([0.1, 0.2, 0.3, 0.9, 0.8, 0.7], [1, 2, 3, 3, 2, 1], [0, 0, 0, 5, 5, 5])
+        1.0
+    """
+    one, other, third = _columns_of("correlation_within", first, second, given)
+    if bins < 1:
+        raise ValueError(f"correlation_within: bins is {bins}; at least 1 is accepted. 5 are usual.")
+    width = float(third.max() - third.min()) / bins or 1.0
+    place = ((third - third.min()) / width).long().clamp(max=bins - 1)
+    total = pairs = 0.0
+    for number in place.unique().tolist():
+        inside = place == number
+        a, b = one[inside], other[inside]
+        if len(a) >= 3 and float(a.max() - a.min()) and float(b.max() - b.min()):
+            total += len(a) * _rank_correlation(a, b)
+            pairs += len(a)
+    return total / pairs if pairs else 0.0
+
+
+def _columns_of(name: str, *columns: Tensor | Sequence[float]) -> list[Tensor]:
+    values = [torch.as_tensor(one, dtype=torch.float64).cpu() for one in columns]
+    if len({one.shape for one in values}) > 1 or values[0].ndim != 1 or len(values[0]) < 3:
+        raise ValueError(
+            f"{name}: the values are {[list(one.shape) for one in values]}; three of one length are accepted, of at "
+            "least 3 pairs. Give every pair its three values."
+        )
+    return values
 
 
 def words_of(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from likewise.geometry.rows import CHUNK, checked
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["Spectrum", "effective_rank", "singular_values", "spectrum"]
+__all__ = ["Spectrum", "channel_correlation", "effective_rank", "singular_values", "spectrum"]
 
 DEAD = 1e-5
 """Share of the mean square below which the variance of a direction counts as none. Numbers in bfloat16 are rounded by
@@ -104,6 +104,47 @@ def effective_rank(x: Float[Tensor, "N D"], *, center: bool = False) -> float:
 def _effective(values: Float[Tensor, "K"]) -> float:
     shares = values[values > 0] / values.sum()
     return math.exp(float(-(shares * shares.log()).sum()))
+
+
+@torch.no_grad()
+def channel_correlation(x: Float[Tensor, "N D"]) -> float:
+    """How much two channels of the vectors say the same: the mean of ``|rho|`` over all pairs of channels.
+
+    ``rho`` is Pearson's correlation over the rows. Channels that do not vary are left out.
+
+    Args:
+        x: Vectors, as they are (not normalised here).
+
+    Returns:
+        A number in [0, 1]; 0: white. ``N`` rows of independent channels have about ``sqrt(2 / (pi N))``, so compare at
+        the same number of rows. Unlike :func:`effective_rank` it depends on the axes of the space.
+
+    Raises:
+        ValueError: Not a matrix, fewer than two rows, a row that is not finite, or fewer than two channels that vary.
+
+    Cost: O(D^2) memory, O(N D^2) time.
+
+    Example:
+        >>> channel_correlation(torch.tensor([[1.0, 1.0], [2.0, 4.0], [3.0, 7.0]]))
+        1.0
+    """
+    rows = checked(x, "channel_correlation", at_least=2)
+    mean = rows.mean(dim=0, dtype=torch.float64)
+    products = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
+    for start in range(0, len(rows), CHUNK):
+        centred = rows[start : start + CHUNK].double() - mean
+        products.addmm_(centred.T, centred)
+    varies = products.diagonal() > (1e-6 * rows.abs().amax(dim=0).double()) ** 2 * len(rows)  # else it is rounding
+    if varies.sum() < 2:
+        raise ValueError(
+            f"channel_correlation: {int(varies.sum())} of the {rows.shape[1]} channels vary; two make a pair. Give "
+            "vectors of different things."
+        )
+    products = products[varies][:, varies]
+    spread = products.diagonal().sqrt()
+    correlations = (products / spread / spread[:, None]).abs()
+    pairs = len(spread) * (len(spread) - 1)
+    return float((correlations.sum() - correlations.diagonal().sum()) / pairs)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,8 @@ def compression(features: Float[Tensor, "B D"], width: int) -> Float[Tensor, "B 
     left, values, _ = torch.linalg.svd(dependencies)
     left = left[:, :width]
     largest = left.abs().argmax(0, keepdim=True)
-    return features @ (left * left.gather(0, largest).sign() * values[:width])
+    compressed: Tensor = features @ (left * left.gather(0, largest).sign() * values[:width])
+    return compressed
 
 
 @dataclass(frozen=True)

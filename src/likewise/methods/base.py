@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
-from likewise.data import Column, Stages, Table, Text
+from likewise.data import Column, Stages, StreamedTable, Table, Text
 from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
 from likewise.encoders.embedder import Role
 from likewise.sampling import Grouping
@@ -55,8 +55,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         validation: Evaluation task that ``--eval-data`` is read for.
         products: What a user does with the trained thing, by name: where its :class:`likewise.products.Product` is, as
             ``"likewise.products.lookup:Lookup"``.
+        from_data: Settings that :meth:`completed` fills where they are not given.
         continues: Where training is repeated in rounds, whether a round goes on from the weights of the one before;
             else it begins with those that were loaded.
+        free_on_resume: Settings that may differ when a run goes on, because no number of it depends on them.
     """
 
     paper: ClassVar[Paper]
@@ -70,7 +72,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     encoder_defaults: ClassVar[Mapping[str, Any]] = {}
     validation: ClassVar[str] = "similarity"
     products: ClassVar[Mapping[str, str]] = {}
+    from_data: ClassVar[frozenset[str]] = frozenset()
     continues: ClassVar[bool] = False
+    free_on_resume: ClassVar[frozenset[str]] = frozenset()
 
     config_type: ClassVar[type]
     encoder_config_type: ClassVar[type]
@@ -98,6 +102,16 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         return cls.columns
 
     @classmethod
+    def completed(cls, config: ConfigT, table: Table | StreamedTable) -> ConfigT:
+        """Return the settings with what only the data say (the names of domains), as they are saved with the run.
+
+        Args:
+            config: The settings as they were given.
+            table: The user's rows.
+        """
+        return config
+
+    @classmethod
     def looked_at(cls, columns: Sequence[str]) -> tuple[str, ...]:
         """Return which of the columns that rows bring show the space: the pair, or the first of them."""
         return cls.pair if cls.pair is not None and set(cls.pair) <= set(columns) else (columns[0],)
@@ -123,6 +137,23 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             InputError: The rows cannot be used together.
         """
         return table
+
+    @classmethod
+    def own_validation(
+        cls, config: ConfigT, data: str, rename: Mapping[str, str]
+    ) -> Callable[[Method[ConfigT]], Mapping[str, float]] | None:
+        """Return how the method itself is measured on ``--eval-data``, where its vectors are not all of it.
+
+        Args:
+            config: The method's settings.
+            data: What ``--eval-data`` says.
+            rename: Names of its columns by ours, as those of the training rows.
+
+        Returns:
+            Measures the method as it is, the figure that tells which model to keep first (higher is better); None for
+            the task that ``validation`` names, on :meth:`embedder`.
+        """
+        return None
 
     @abstractmethod
     def views(self) -> Views:

@@ -13,12 +13,25 @@ from likewise.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from likewise.artefact import Model
+    from likewise.encoders import TextEncoder
 
-__all__ = ["EVERY_MODEL", "Product", "ProductResult", "get_product", "load_product", "products_of", "use"]
+__all__ = [
+    "EVERY_MODEL",
+    "Product",
+    "ProductResult",
+    "get_product",
+    "load_product",
+    "new_folder",
+    "products_of",
+    "save_changed",
+    "use",
+]
 
 EVERY_MODEL: Mapping[str, str] = {
+    "bias": "likewise.products.bias:Bias",
     "sizes": "likewise.products.sizes:Sizes",
     "truncate": "likewise.products.truncate:Truncate",
+    "whiten": "likewise.products.whiten:Whiten",
 }
 """Where the products are that every text model has, by name; a method adds its own in ``Method.products``."""
 
@@ -44,6 +57,34 @@ class ProductResult:
             "rows": [dict(row) for row in self.rows],
             "files": [str(file) for file in self.files],
         }
+
+
+def new_folder(out: str) -> Path:
+    """Return the folder that a product writes a model into.
+
+    Raises:
+        InputError: None is given, or it is there and not empty.
+    """
+    if not out:
+        raise InputError("no folder given; say where the new model goes with --out.")
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not empty; give another --out, or remove it first.")
+    return folder
+
+
+def save_changed(model: Model, embedder: TextEncoder, folder: Path) -> None:
+    """Save an encoder that was made of a model's, with what is known of its training.
+
+    That is left out where the method keeps something beside its encoder: it belongs to the encoder as it was.
+    """
+    from likewise import artefact
+
+    if not model.about or model.kept:
+        embedder.save(folder)
+        return
+    about = {name: model.about[name] for name in ("method", "paper", "settings", "data", "training")}
+    artefact.save(embedder, folder, artefact.About(**about))
 
 
 class Product(ABC):
@@ -90,11 +131,6 @@ def get_product(model: str | Path, name: str) -> type[Product]:
         InputError: The model has no such product; the nearest is offered.
     """
     found = products_of(model)
-    if not found:
-        raise InputError(
-            f"{model} has no products; give the folder of a model that was trained by a method that has some "
-            "(likewise methods NAME lists them)."
-        )
     if name not in found:
         raise unknown(f"product of {model}", name, found)
     return load_product(found[name])

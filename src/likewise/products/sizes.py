@@ -86,17 +86,16 @@ class Sizes(Product):
                 measured = task.measure(cut, opened, bootstrap=0, batch_size=self.batch_size, precision=self.precision)
                 quality[layer, width] = measured.metrics[task.main_metric]
             texts = texts or cut.texts[: self.timed_texts]
-        speed = self._texts_per_s(towers, texts)
-        slowest = speed[max(towers)]
+        speed = self._texts_per_s({**towers, whole.num_layers: whole}, texts)
         rows = [
             {
                 "layers": layer,
                 "dims": width,
                 task.main_metric: round(quality[layer, width], 4),
-                "texts_per_s": round(speed[layer], 1),
-                "times_as_fast": round(speed[layer] / slowest, 2),
-                "bytes_per_text": 4 * width,
-                "model_bytes": _bytes(tower),
+                "texts/s": round(speed[layer]),
+                "speed-up": round(speed[layer] / speed[whole.num_layers], 2),
+                "bytes/text": 4 * width,
+                "model MB": round(_bytes(tower) / 1e6),
             }
             for layer, tower in towers.items()
             for width in dims
@@ -170,11 +169,13 @@ def _widths(dim: int) -> tuple[int, ...]:
 
 def _fitting_task(data: str, rename: dict[str, str]) -> str:
     """Tell rows with a score from pairs and collections."""
-    from likewise.data import open_table
+    from likewise.data import Column, Number, open_table
 
     if data.startswith("demo:") or Path(data).is_dir():
         return "retrieval"
-    return "similarity" if rename.get("score", "score") in open_table(data).column_names else "retrieval"
+    renamed = {ours: theirs for ours, theirs in rename.items() if ours == "score"}
+    table = open_table(data, columns=(Column("score", Number, required=False),), rename=renamed)
+    return "similarity" if "score" in table.column_names else "retrieval"
 
 
 def _bytes(tower: TextEncoder) -> int:

@@ -1,24 +1,48 @@
-"""What shares a batch: order, groups, duplicates kept apart, hard negatives; and the loader that makes the batches."""
+"""What shares a batch: order, groups, duplicates kept apart, hard negatives, drawn pairs; and the loader of batches."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
+from likewise.sampling.cocitation import cocited_pairs, pairs_never_cocited
 from likewise.sampling.duplicates import RowKeys, duplicate_keys, text_key
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
 from likewise.sampling.hard_negatives import mine
+from likewise.sampling.inverse_propensity import (
+    Drawn,
+    IPWPairSampler,
+    find_candidates,
+    inverse_propensity,
+    quantile_thresholds,
+)
+from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
+from likewise.sampling.pair_report import describe_pairs
 from likewise.sampling.stream import StreamPlan
+from likewise.sampling.surface import SurfaceMeasure, SurfaceTexts, surface_similarity
 
 __all__ = [
+    "Balance",
     "BatchLoader",
     "BatchPlan",
+    "Drawn",
     "GroupPlan",
     "Grouping",
+    "IPWPairSampler",
+    "LabelPairs",
     "Plan",
     "PlannedBatch",
     "RowKeys",
     "StreamPlan",
+    "SurfaceMeasure",
+    "SurfaceTexts",
+    "cocited_pairs",
+    "describe_pairs",
     "duplicate_keys",
+    "find_candidates",
     "groups_of",
+    "inverse_propensity",
     "mine",
+    "pairs_never_cocited",
     "plan_batches",
+    "quantile_thresholds",
+    "surface_similarity",
     "text_key",
 ]

@@ -156,6 +156,7 @@ def _look(config: StudyConfig, arm: Arm) -> _Looked:
     with tempfile.TemporaryDirectory() as folder:
         try:
             table = open_training_data(run)
+            run = run.completed(table)
             method = build_method(run)
             start = method.start()
             fingerprint = start.fingerprint

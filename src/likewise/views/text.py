@@ -14,7 +14,7 @@ from likewise.errors import InputError
 from likewise.sampling.duplicates import text_key
 from likewise.views.base import Batch
 
-__all__ = ["TextChange", "TextInput", "TextViews", "TokenChange"]
+__all__ = ["PairViews", "Swapped", "TextChange", "TextInput", "TextViews", "TokenChange"]
 
 
 class TextChange(Protocol):
@@ -133,6 +133,60 @@ class TextViews:
             )
 
 
+@dataclass(frozen=True)
+class Swapped:
+    """Views in which two columns of a row change places, each time with the chance 1/2.
+
+    Args:
+        views: What is made of the row then.
+        columns: The two columns.
+    """
+
+    views: TextViews
+    columns: tuple[str, str]
+
+    def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+        """Make the inputs of one row, perhaps with the columns swapped."""
+        one, other = self.columns
+        swapped = {**row, one: row[other], other: row[one]} if random.random() < 0.5 else row
+        return self.views(swapped, random)
+
+    def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
+        """Put rows together as the views within do."""
+        return self.views.collate(examples, row_index)
+
+
 def _of_all(examples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """Lay what the rows hold under a name end to end."""
     return [value for example in examples for value in example.get(name, ())]
+
+
+@dataclass(frozen=True)
+class PairViews:
+    """Rows of two texts to token batches in which both are one text, for encoders that read pairs.
+
+    Args:
+        tokenizer: The encoder's tokenizer.
+        first: Column of the first side.
+        second: Column of the second side.
+        values: As in :class:`TextViews`.
+    """
+
+    tokenizer: TextTokenizer
+    first: str
+    second: str
+    values: Sequence[str] = ()
+
+    def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+        """Pick both texts and the values of one row; nothing is drawn."""
+        return {"pair": (row[self.first], row[self.second]), **self._of_values(row, random)}
+
+    def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
+        """Tokenise ``B`` pairs in one call, as the input "pair"."""
+        batch = self._of_values.collate(examples, row_index)
+        sides = [[example["pair"][side] for example in examples] for side in (0, 1)]
+        return Batch({"pair": self.tokenizer.pairs(*sides), **batch.inputs}, batch.row_index)
+
+    @property
+    def _of_values(self) -> TextViews:
+        return TextViews(self.tokenizer, {}, self.values)

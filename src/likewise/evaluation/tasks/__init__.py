@@ -178,6 +178,7 @@ TASKS: Mapping[str, Task] = {
         _task("clustering", "How well clusters found without labels agree with the labels"),
         _task("few_shot", "How well a few labelled texts a class are enough"),
         _task("ranking", "How far up a user's next item comes among all items"),
+        _task("pair_classification", "How well a cosine tells pairs that belong together from pairs that do not"),
         _task("bitext", "How well a text finds its translation"),
     )
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from likewise.data import Column, Number, Table, Text, find_files, open_table
 from likewise.errors import InputError
-from likewise.evaluation.bootstrap import LEVEL, Measured, correlation_replicates
+from likewise.evaluation.bootstrap import LEVEL, Measured, correlation_replicates, mean_result
 from likewise.evaluation.definition import Definition
 from likewise.evaluation.result import Result
 from likewise.evaluation.vectors import unit_vectors
@@ -125,14 +125,11 @@ def similarity(
     settings = {"precision": precision, "bootstrap": bootstrap, "level": LEVEL, "seed": seed}
     fingerprint = embedder.fingerprint  # a digest of all weights: once
     parts: dict[str, Result] = {}
-    replicates = []
     for number, (name, table) in enumerate(sets.items()):
         gold, first, second = _columns(name, table)
         cosines = _cosines(embedder, name, first, second, batch_size, precision, progress)
         metrics = _correlations(name, gold, cosines)
         drawn = correlation_replicates(gold, cosines, bootstrap, seed, number) if bootstrap else None
-        if drawn is not None:
-            replicates.append(drawn)
         parts[name] = Result(
             task="similarity",
             **vars(Measured.of(metrics, drawn)),
@@ -144,26 +141,10 @@ def similarity(
             model_fingerprint=fingerprint,
             settings=settings,
         )
-    return next(iter(parts.values())) if len(parts) == 1 else _mean(parts, replicates)
-
-
-def _mean(parts: Mapping[str, Result], replicates: Sequence[Floats]) -> Result:
-    """Return the mean over sets; a replicate of it is the mean of one replicate a set."""
-    some = next(iter(parts.values()))
-    drawn = np.mean(replicates, axis=0) if replicates else None
-    metrics = {one: float(np.mean([part.metrics[one] for part in parts.values()])) for one in METRICS}
-    return Result(
-        task="similarity",
-        **vars(Measured.of(metrics, drawn)),
-        num_items=len(parts),
-        items="files",
-        data=", ".join(parts),
-        data_fingerprint=_fingerprint({name: part.data_fingerprint for name, part in parts.items()}),
-        model=some.model,
-        model_fingerprint=some.model_fingerprint,
-        settings=some.settings,
-        parts=parts,
-    )
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    fingerprint = _fingerprint({name: part.data_fingerprint for name, part in parts.items()})
+    return mean_result(parts, data=", ".join(parts), fingerprint=fingerprint, items="files")
 
 
 def _sets(

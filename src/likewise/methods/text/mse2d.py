@@ -123,6 +123,8 @@ class MSE2D(TextMethod[Config]):
             layer_weighting=config.layer_weighting,
             detach_teacher=config.detach_teacher,
         )
+        if self.nested.draw().below:
+            encoder.truncated(layers=1)  # says so where a layer has no embedding of its own
         if max(self.nested.dims) > encoder.dim:
             raise InputError(
                 f"dims has {max(self.nested.dims)}, but an embedding of '{encoder.name}' has {encoder.dim} numbers; "
