@@ -149,8 +149,8 @@ def measured(path: Path) -> str:
     """Return a section with stored figures over all seeds; nothing where there is no file or there are too few seeds.
 
     ``results`` holds a run a seed, either ``{"seed", "before", "after", "seconds"}`` or, where several ways of training
-    are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``. ``"about"`` may say what the
-    figures are. Where a study was stored, the section holds what :func:`study` says.
+    are compared, ``{"arm", "seed", "figures"}`` beside one ``"untrained": {"figures"}``; an arm may lack a figure.
+    ``"about"`` may say what the figures are. Where a study was stored, the section holds what :func:`study` says.
     """
     if not path.exists():
         return ""
@@ -180,13 +180,14 @@ def _before_and_after(stored: Mapping[str, Any]) -> str:
 
 def _arms(stored: Mapping[str, Any]) -> str:
     runs: Sequence[Mapping[str, Any]] = stored["results"]
-    figures = list(runs[0]["figures"])
+    figures = list(dict.fromkeys(figure for run in runs for figure in run["figures"]))
     arms = {"untrained": [stored["untrained"]]}
     for run in runs:
         arms.setdefault(run["arm"], []).append(run)
 
     def cell(arm: str, figure: str) -> str:
-        return spread([run["figures"][figure] for run in arms[arm]], ".2f")
+        values = [run["figures"][figure] for run in arms[arm] if figure in run["figures"]]
+        return spread(values, ".2f") if values else "-"
 
     if len(figures) > MOST_COLUMNS:
         return table(("", *arms), [(figure, *(cell(arm, figure) for arm in arms)) for figure in figures])

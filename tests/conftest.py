@@ -32,6 +32,24 @@ def tiny_tower() -> TextEncoder:
     return load_text_encoder(TextEncoderConfig(encoder_layers=2, max_tokens=32))
 
 
+@pytest.fixture(scope="session")
+def random_bert(minilm, tmp_path_factory) -> Path:
+    """A folder with a BERT of one layer and 16 numbers, all drawn, with pooler and masked-language head."""
+    from transformers import BertConfig, BertForPreTraining
+
+    folder = tmp_path_factory.mktemp("models") / "bert"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    model = BertForPreTraining(BertConfig(vocab_size=30522, **sizes))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "embedding" not in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    minilm.tokenizer.tokenizer.save_pretrained(folder)
+    return folder
+
+
 SENTENCES = [
     "a small house for a dog",
     "kennel",

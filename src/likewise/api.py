@@ -104,19 +104,20 @@ def train_run(
 
 def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
     kind = get_method(config.method)
+    free = FREE_ON_RESUME | kind.free_on_resume
     if resume:
         saved = read_settings(out / RESOLVED)
         wanted = {**config.as_tree(), "data_fingerprint": saved.get("data_fingerprint")}
         # What was completed from the data is compared when they are open.
         unsaid = {name for name in kind.from_data if not getattr(config.settings, name)}
-        refuse_changes(saved, wanted, FREE_ON_RESUME | unsaid)
+        refuse_changes(saved, wanted, free | unsaid)
         if (out / artefact.ABOUT).exists():
             return artefact.load(out)
     table = open_training_data(config, rows, rejected=out / "rejected.jsonl")
     config = config.completed(table)
     tree = {**config.as_tree(), "data_fingerprint": table.fingerprint}
     if resume:
-        refuse_changes(read_settings(out / RESOLVED), tree, FREE_ON_RESUME)
+        refuse_changes(read_settings(out / RESOLVED), tree, free)
     method = build_method(config)
     validation, space = _validation(config), _space(config, kind, table)
     if distributed.rank() == 0:
@@ -163,7 +164,8 @@ def _train_rounds(
         if distributed.rank() == 0:
             folder.mkdir(exist_ok=True)
         previous = finished[-1].embedder if finished else None
-        rows = prepare_rows(config, method, table, folder, previous=previous, say=_to_people if progress else None)
+        say = _to_people if progress else None
+        rows = prepare_rows(config, method, table, folder, previous=previous, number=number, say=say)
         source, steps_per_epoch = batches(config, method, rows)
         result = fit(
             method,
@@ -198,6 +200,8 @@ def _nothing_left_behind(out: Path, resume: bool) -> Iterator[None]:
     try:
         yield
     except InputError:
+        with contextlib.suppress(OSError):  # there is none, or something is in it
+            (out / "prepared").rmdir()
         begun = any((out / name).exists() for name in ("prepared", "metrics.csv", "round-1"))
         if not resume and not begun and distributed.rank() == 0:
             (out / RESOLVED).unlink(missing_ok=True)
@@ -274,6 +278,7 @@ def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | 
             bad_rows=config.data.bad_rows,
             rejected=rejected,
             streaming=config.data.streaming,
+            encoding=config.data.encoding,
         )
 
     if distributed.rank() == 0:  # the main process fills the cache, the others find it
@@ -291,6 +296,7 @@ def prepare_rows(
     folder: Path,
     *,
     previous: TextEncoder | None = None,
+    number: int = 1,
     say: Callable[[str], None] | None = None,
 ) -> Table | StreamedTable:
     """Return the rows that a run trains on, made from the user's rows where the method makes others of them.
@@ -301,6 +307,7 @@ def prepare_rows(
         table: The user's rows.
         folder: What is made goes into ``prepared`` in it, and is found there again.
         previous: What the round before has trained.
+        number: Which round it is, from 1.
         say: Called with a line for people.
 
     Raises:
@@ -309,7 +316,7 @@ def prepare_rows(
     from likewise.data import Stages
 
     if not table.streaming:
-        return method.prepare(table, Stages(folder / "prepared", say), previous)
+        return method.prepare(table, Stages(folder / "prepared", say, round=number), previous)
     if type(method).prepare is not Method.prepare:
         raise InputError(
             f"{config.method} goes through all rows before it trains, so they cannot be streamed; leave --streaming "
@@ -364,8 +371,13 @@ def batches(
 def _validation(config: RunConfig) -> Callable[[Method[Any]], Mapping[str, float]] | None:
     if config.data.eval_data is None:
         return None
+    from likewise.data.renaming import parse_renaming
     from likewise.evaluation import Validation
 
+    rename = parse_renaming(config.data.columns)
+    own = get_method(config.method).own_validation(config.settings, config.data.eval_data, rename)
+    if own is not None and config.data.eval_task is None:
+        return cast("Callable[[Method[Any]], Mapping[str, float]]", own)
     measure = Validation.of(config.data.eval_task or get_method(config.method).validation, config.data.eval_data)
     return lambda method: measure(method.embedder())
 

@@ -15,13 +15,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likewise.errors import InputError
+from likewise.errors import InputError, RunError
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
-    from likewise.encoders import Embedder, TextEncoder
+    from likewise.encoders import CrossEncoder, Embedder, TextEncoder, TokenPooling
+    from likewise.losses import PairTask
 
-__all__ = ["ABOUT", "About", "Model", "load", "load_model", "read_about", "save"]
+__all__ = [
+    "ABOUT",
+    "About",
+    "Model",
+    "load",
+    "load_model",
+    "load_pair_scorer",
+    "pair_scorer_of",
+    "pair_task_of",
+    "read_about",
+    "save",
+    "save_kept",
+]
 
 ABOUT = "likewise.json"
 KEPT = "kept"
@@ -49,6 +62,12 @@ class About:
     training: Mapping[str, Any]
     figures: Mapping[str, float] = field(default_factory=dict)
     geometry: str | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> About:
+        """Return what the ``likewise.json`` of a model says, for another model that is made of it."""
+        names = ("method", "paper", "settings", "data", "training", "figures")
+        return cls(**{name: content[name] for name in names})
 
 
 @dataclass(frozen=True)
@@ -113,6 +132,33 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
     temporary.rmdir()
 
 
+def save_kept(folder: Path, kept: Mapping[str, Any]) -> None:
+    """Write anew what a model keeps beside its embedder, whole or not at all.
+
+    Args:
+        folder: Folder of the model.
+        kept: What takes the place of what was kept.
+
+    Raises:
+        RunError: It cannot be written; what was kept stays.
+    """
+    from likewise.state import plain_disk_errors, write_state
+
+    temporary = folder / ".kept-writing"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with plain_disk_errors():
+            write_state(temporary, dict(kept), KEPT)
+        shutil.rmtree(folder / KEPT, ignore_errors=True)
+        (temporary / KEPT).rename(folder / KEPT)
+        temporary.rmdir()
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(
+            f"{folder / KEPT} cannot be written ({error.strerror or error}); make room and repeat."
+        ) from error
+
+
 def load(
     model: str | Path,
     *,
@@ -120,6 +166,7 @@ def load(
     dims: int | None = None,
     domain: str | None = None,
     prompt: str | None = None,
+    pooling: TokenPooling | None = None,
 ) -> TextEncoder:
     """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
 
@@ -131,12 +178,15 @@ def load(
         domain: Encode texts of this domain (a language, a subject), for a model that was made for several
             (``ccp``, ``moe-cocitation``).
         prompt: Text in front of every text, an instruction for example, instead of the model's own prompts.
+        pooling: How the vectors of tokens become one, instead of the model's own way: cls, mean, last, weighted, or
+            prompt (``defsent-plus``).
 
     Returns:
         The model, ready to ``encode``.
 
     Raises:
-        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, or no such domain.
+        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, no such domain or
+            pooling.
 
     Example:
         >>> model = load("all-MiniLM-L6-v2")
@@ -156,6 +206,8 @@ def load(
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
     encoder = load_text_encoder(str(model))
+    if pooling is not None:
+        encoder = encoder.pooled(pooling)
     if layers is not None:
         encoder = encoder.truncated(layers)
     if domain is not None:
@@ -183,6 +235,64 @@ def load_model(model: str | Path) -> Model:
     embedder, folder = load(model), Path(model)
     kept = read_state(folder, KEPT) if (folder / KEPT).is_dir() else {}
     return Model(embedder, read_about(folder) or {}, kept, folder if folder.is_dir() else None)
+
+
+def load_pair_scorer(model: str | Path) -> CrossEncoder:
+    """Load a model that scores pairs of texts.
+
+    Args:
+        model: A folder that a method of pairs has trained (cross-encoder, dse), or that sentence-transformers or
+            transformers saved (a cross-encoder, a sequence classifier); or the name of such a model on the hub.
+
+    Raises:
+        InputError: It cannot be loaded, or does not score pairs.
+    """
+    from likewise.encoders import load_cross_encoder
+
+    if read_about(Path(model)) is None:
+        return load_cross_encoder(str(model))
+    return pair_scorer_of(load_model(model))
+
+
+def pair_scorer_of(model: Model, *, both_orders: bool = False) -> CrossEncoder:
+    """Put the model and the head that is kept beside it together.
+
+    Args:
+        model: Trained by a method of pairs.
+        both_orders: Score a pair in both orders and take the mean; a model that reads both texts at once has one order.
+
+    Raises:
+        InputError: It keeps no head for pairs, or has only one order.
+    """
+    from likewise.encoders import JointEncoder
+    from likewise.heads import PairHead, PairScorer
+
+    task = pair_task_of(model)
+    if "pair_head" in model.kept:
+        head = PairHead.of(model.kept["pair_head"]["settings"])
+        head.load_state_dict(model.kept["pair_head"]["weights"])
+        return PairScorer(model.embedder, head.eval(), task, both_orders=both_orders)
+    if both_orders:
+        raise InputError(f"{model.embedder.name} reads both texts at once; --both-orders is for a student's head.")
+    joint = JointEncoder(model.embedder, task.num_scores, score_names=task.score_names)
+    joint.head.load_state_dict(model.kept["joint_head"])
+    return joint.eval()
+
+
+def pair_task_of(model: Model) -> PairTask:
+    """Return what the pair scores of a model say.
+
+    Raises:
+        InputError: It keeps no head for pairs.
+    """
+    from likewise.losses import PairTask
+
+    if "pair_task" not in model.kept:
+        raise InputError(
+            f"{model.embedder.name} does not score pairs; give a folder trained by cross-encoder or dse, or a "
+            "cross-encoder of sentence-transformers."
+        )
+    return PairTask.from_dict(model.kept["pair_task"])
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:

@@ -33,6 +33,8 @@ class DataConfig:
     """OURS=THEIRS pairs: which column of the file is which of the method's, as query=question."""
     bad_rows: Literal["error", "skip"] = "error"
     """error stops at a row that cannot be used and names it; skip counts such rows and writes rejected.jsonl."""
+    encoding: str = "utf-8"
+    """How the characters of the data file are written: utf-8, utf-16, latin-1 ..."""
     streaming: bool = False
     """Read rows as they are needed, for data that does not fit on the disk; needs --steps."""
     eval_data: str | None = None

@@ -1,5 +1,6 @@
 """Rows as a user of each method would bring them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from likewise.data import Column, Label, Number, Text, Vector
@@ -13,14 +14,42 @@ SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
 OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}}
 """Settings under which a method reads the columns that it may have."""
 
+YES_OR_NO = ("cross-encoder", "dse")
+"""Methods whose column label holds 0 or 1."""
+
+
+def _triple(i: int, optional: bool) -> dict[str, Any]:
+    """A sentence, one that says the same and one of something else, perhaps with how alike they are."""
+    thing, other = THINGS[i % 12], THINGS[(5 * i + 7) % 12]
+    texts = {
+        "text": f"there were {i + 2} of the {thing}s {'on that long day ' * (i % 3)}",
+        "positive": f"{i + 2} {thing}s were there",
+        "negative": f"nobody has ever painted a {other}",
+    }
+    return {**texts, "positive_score": 4.5, "negative_score": 0.5} if optional else texts
+
+
+OWN_ROWS: dict[str, Callable[[int, bool], dict[str, Any]]] = {"multicsr": _triple}
+"""Methods whose rows have to mean something, with what makes one."""
+
 
 def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, Any]]:
     """Rows with the columns that a method needs, and perhaps those that it may have."""
+    if name in OWN_ROWS:
+        return [OWN_ROWS[name](i, optional) for i in range(count)]
     columns = [column for column in get_method(name).columns if column.required or optional]
-    return [{column.name: _value(column, i) for column in columns} for i in range(count)]
+    return [{column.name: _value(column, i) for column in columns} | _labels(name, columns, i) for i in range(count)]
+
+
+def _labels(name: str, columns: list[Column], i: int) -> dict[str, Any]:
+    """Yes or no, for methods whose labels are not names of any kind."""
+    wanted = name in YES_OR_NO and any(column.name == "label" for column in columns)
+    return {"label": int(i % 12 < 6)} if wanted else {}
 
 
 def _value(column: Column, i: int) -> Any:
+    if column.name == "sentences":  # a document that has a subject
+        return [f"a {THINGS[i % 12]} {what} {i}" for what in ("stands here", "was there before", "is not seen again")]
     if column.kind is Text:
         return f"{column.name} about a {THINGS[i % 12]} {'that is long ' * (i % 3)}{i}"
     if column.kind is Label:

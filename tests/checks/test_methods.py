@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import pickle
 import tempfile
 from pathlib import Path
@@ -44,10 +45,15 @@ def build(name: str, **settings) -> tuple[Method, RunConfig]:
 
 
 def trained_rows(method: Method, name: str, count: int = 6) -> list[dict[str, object]]:
-    """The first rows that training would see, made from rows of a user."""
-    table = likewise.open_table(rows(name, 2 * count), columns=type(method).columns_for(method.config))
+    """The first rows that training would see together, made from rows of a user."""
+    grouping = method.grouping()
+    brought = rows(name, 2 * count if grouping is None else 4 * count)
+    table = likewise.open_table(brought, columns=type(method).columns_for(method.config))
     # In the test's own folder, where it stays: views may read what was prepared.
-    return method.prepare(table, Stages(Path(tempfile.mkdtemp()))).rows(range(count))
+    prepared = method.prepare(table, Stages(Path(tempfile.mkdtemp())))
+    if grouping is None:
+        return prepared.rows(range(count))
+    return [row for row in prepared if row[grouping.column] == prepared[0][grouping.column]][:count]
 
 
 def examples_of(views, made: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -58,8 +64,9 @@ def examples_of(views, made: list[dict[str, object]]) -> list[dict[str, object]]
 
 def batch_of(method: Method, name: str, count: int = 6):
     made = trained_rows(method, name, count)
-    views = method.views()
-    return views.collate(examples_of(views, made), list(range(count)))
+    views, grouping = method.views(), method.grouping()
+    batch = views.collate(examples_of(views, made), list(range(count)))
+    return batch if grouping is None else dataclasses.replace(batch, group=made[0][grouping.column])
 
 
 def losses(out: Path) -> list[float]:
@@ -129,8 +136,8 @@ def test_it_is_deterministic_from_the_seed(name, tmp_path):
 def test_all_that_changes_is_in_its_state(name):
     method, _ = build(name)
     other, _ = build(name, seed=5)
+    batch, _ = batch_of(method, name), batch_of(other, name)  # rows are prepared anew on resuming, then state is read
     other.load_state_dict(method.state_dict())
-    batch = batch_of(method, name)
     for one in (method, other):
         one.train()
         torch.manual_seed(0)
@@ -147,9 +154,9 @@ def test_all_that_changes_is_in_its_state(name):
 
 def test_it_can_be_copied_and_its_views_go_to_workers(name):
     method, _ = build(name)
+    batch = batch_of(method, name)
     copied = copy.deepcopy(method).eval()
     method.eval()
-    batch = batch_of(method, name)
     assert torch.equal(method(batch).loss, copied(batch).loss)
     made = trained_rows(method, name)
     assert examples_of(pickle.loads(pickle.dumps(method.views())), made) == examples_of(method.views(), made)
@@ -190,12 +197,16 @@ def test_a_bad_row_is_named(name, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_one_row_at_a_time_is_refused(name, tmp_path):
+def test_one_row_at_a_time_is_refused_where_rows_are_told_apart(name, tmp_path):
+    settings = {**small(name), "batch_size": 1, "steps": 1}
+    if not get_method(name).in_batch:
+        likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **settings)
+        return
     with pytest.raises(InputError, match="batch_size is 1"):
-        likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **{**small(name), "batch_size": 1})
+        likewise.train(name, rows(name), out=tmp_path / "run", progress=False, **settings)
 
 
 def test_it_has_a_page_and_an_example(name):
     assert (REPOSITORY / "docs" / "methods" / f"{name}.md").exists()
-    field, module = METHODS[name].where.partition(":")[0].split(".")[-2:]
-    assert (REPOSITORY / "examples" / field / f"{module}.py").exists()
+    module = METHODS[name].where.partition(":")[0].rpartition(".")[2]
+    assert list((REPOSITORY / "examples").rglob(f"{module}.py"))

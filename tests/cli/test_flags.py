@@ -3,13 +3,14 @@
 import pytest
 import typer
 
+from likewise.cli.methods import shown_default
 from likewise.evaluation import TASKS, get_task
 from likewise.products import EVERY_MODEL, load_product
 from likewise.run_config import RunConfig
 from likewise.settings import settings_of
 
 SHARED = {
-    "data": "data columns bad_rows streaming eval_data eval_task",
+    "data": "data columns bad_rows encoding streaming eval_data eval_task",
     "encoder": (
         "encoder pooling max_tokens encoder_layers dropout prompt query_prompt document_prompt soft_prompt freeze "
         "trust_remote_code"
@@ -20,6 +21,9 @@ SHARED = {
     ),
 }  # fmt: skip
 OWN = {
+    "defsent-plus": (
+        "table entry_pooling rounds ica_round ica_scale ica_max_iterations max_definitions pooler served_pooling"
+    ),
     "2dmse": (
         "objective variant temperature dims layers layer_weight kl_weight kl_temperature layer_weighting detach_teacher"
     ),
@@ -28,9 +32,19 @@ OWN = {
         "positive_temperature negative_temperature epsilon max_weight surface_measure nearest_candidates "
         "random_candidates surface_candidates exact_up_to scorer refresh"
     ),
+    "cross-encoder": "task classes head_dropout",
+    "dse": (
+        "task classes alpha teacher teacher_scores top_layers join_layers reduce_tokens use_cls embedding_size head "
+        "head_dims random_pairs nearest_pairs listwise_weight listwise_temperature"
+    ),
+    "ccp": "temperature window bank bank_size in_batch_negatives batch_norm projection language_exponent",
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
+    ),
+    "multicsr": (
+        "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
+        "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
     ),
     "moe-cocitation": (
         "domains pairs held_out experts domain_token expert_layers router top_k num_experts modulated auxiliary "
@@ -71,7 +85,8 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     for group in (*SHARED.values(), OWN[method]):
         for name in group.split():
             assert f"--{name.replace('_', '-')}" in words
-    assert "[default: 0.05]" in " ".join(words)
+    rate = next(setting.default for setting in RunConfig.options(method)["training"] if setting.name == "lr")
+    assert f"[default: {shown_default(rate)}]" in " ".join(words)
     assert max(map(len, out.splitlines())) <= max(width, 80)
     headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Options:", "Data:", "Encoder:", "Method:", "Training:"]
@@ -97,7 +112,9 @@ def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
 
 
 SPLIT = "train test_share split_seed"
-OF_EVALUATE = "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt json"
+OF_EVALUATE = (
+    "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt pooling json"
+)
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),
     "similarity": ("", ""),

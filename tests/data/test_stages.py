@@ -53,6 +53,49 @@ def test_a_preparation_that_fails_leaves_nothing_that_looks_whole(tmp_path):
     assert len(Stages(tmp_path).table("pairs", [TEXT], lambda: [{"text": "b"}], depends_on={})) == 1
 
 
+def test_rows_that_are_dear_are_made_once_even_where_the_making_is_killed(tmp_path):
+    folder = tmp_path / "prepared"
+    asked = []
+
+    def make(start, stop=9):
+        asked.append(start)
+        for i in range(start, 6):
+            if i == stop:
+                raise KeyboardInterrupt
+            yield {"text": f"dear {i}"}
+
+    with pytest.raises(KeyboardInterrupt):
+        Stages(folder).appended("dear", [TEXT], lambda start: make(start, 3), depends_on={"seed": 0})
+    assert not (folder / "dear.jsonl").exists()
+    with (folder / ".dear.jsonl.writing").open("a") as file:
+        file.write('{"text": "half a li')  # a kill in the middle of a line
+    said = []
+    table = Stages(folder, said.append).appended("dear", [TEXT], make, depends_on={"seed": 0})
+    assert [row["text"] for row in table] == [f"dear {i}" for i in range(6)]
+    assert asked == [0, 3]
+    assert said == ["dear: going on behind 3 rows that are there already"]
+    assert sorted(path.name for path in folder.iterdir()) == ["dear.jsonl", "dear.jsonl.from.json"]
+    Stages(folder).appended("dear", [TEXT], make, depends_on={"seed": 0})
+    assert asked == [0, 3]
+
+
+def test_rows_that_were_begun_from_something_else_are_not_gone_on_with(tmp_path):
+    asked = []
+
+    def make(start, fail):
+        asked.append(start)
+        yield {"text": "a"}
+        if fail:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Stages(tmp_path).appended("dear", [TEXT], lambda start: make(start, True), depends_on={"seed": 0})
+    table = Stages(tmp_path).appended("dear", [TEXT], lambda start: make(start, False), depends_on={"seed": 1})
+    assert (asked, len(table)) == ([0, 0], 1)
+    with pytest.raises(InputError, match="made no row of 'none'"):
+        Stages(tmp_path).appended("none", [TEXT], lambda start: [], depends_on={})
+
+
 def test_an_array_is_made_once_and_is_read_from_the_file(tmp_path):
     made = []
 
@@ -90,3 +133,13 @@ def test_people_are_told_how_far_it_is(tmp_path):
 def test_a_vector_is_a_list_of_finite_numbers(value, problem):
     found = Vector.problem(value)
     assert found is None if problem is None else problem in found
+
+
+def test_a_making_that_cannot_begin_leaves_nothing_behind(tmp_path):
+    def breaks(start):
+        raise InputError("the model cannot be loaded.")
+        yield
+
+    with pytest.raises(InputError, match="cannot be loaded"):
+        Stages(tmp_path / "prepared").appended("dear", [TEXT], breaks, depends_on={})
+    assert list((tmp_path / "prepared").iterdir()) == []

@@ -213,3 +213,16 @@ def test_the_real_wordnet_knows_a_kennel(real_wordnet):
 def test_the_parsed_file_is_stored_whole(real_wordnet, tmp_path):
     wordnet._store(real_wordnet.synsets[:50], tmp_path / "stored.parquet")
     assert pq.read_metadata(tmp_path / "stored.parquet").num_rows == 50
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_the_demo_opens_as_a_dictionary_of_the_words_that_are_trained_on():
+    dictionary = reverse_dictionary()
+    columns = [Column("entry", Text), Column("definition", Text, many=True)]
+    found = {row["entry"]: set(row["definition"]) for row in open_table("demo:wordnet:dictionary", columns=columns)}
+    expected: dict = {}
+    for synset in dictionary.train:
+        for word in synset.words:
+            expected.setdefault(word, set()).add(synset.definition)
+    assert found == expected
+    assert not found.keys() & {word for synset in dictionary.test for word in synset.words}

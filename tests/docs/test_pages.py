@@ -143,13 +143,14 @@ def test_stored_results_of_several_ways_of_training_become_a_section(generate, t
         {"arm": "plain", "seed": 0, "figures": {"2014": 50.0, "mean": 60.0}},
         {"arm": "plain", "seed": 1, "figures": {"2014": 52.0, "mean": 60.0}},
         {"arm": "other", "seed": 0, "figures": {"2014": 40.0, "mean": 41.0}},
+        {"arm": "third", "seed": 0, "figures": {"mean": 42.0}},
     ]
     untrained = {"figures": {"2014": 30.0, "mean": 31.0}}
     section = section_of(generate, tmp_path, results=runs, untrained=untrained, about="Spearman x 100.")
     assert section.startswith("## Measured\n\nSpearman x 100. Mean over the seeds 0, 1, 2; in")
     assert (
         "|  | 2014 | mean |\n|---|---|---|\n| untrained | 30.00 | 31.00 |\n"
-        "| plain | 51.00 (50.00 to 52.00) | 60.00 |\n| other | 40.00 | 41.00 |\n"
+        "| plain | 51.00 (50.00 to 52.00) | 60.00 |\n| other | 40.00 | 41.00 |\n| third | - | 42.00 |\n"
     ) in section
     assert section.endswith(ENDING)
 

@@ -414,3 +414,17 @@ def test_a_tower_that_is_served_stays_in_the_mode_it_was_in(tiny_tower, sentence
         tiny_tower.train(mode)
         tiny_tower.served().encode(sentences)
         assert {module.training for module in tiny_tower.modules()} == {mode}
+
+
+def test_an_encoder_of_which_layers_were_left_out_when_it_was_loaded_still_runs_texts_end_to_end():
+    assert load_text_encoder(TextEncoderConfig(encoder_layers=2)).packs
+
+
+def test_encoding_with_what_is_served_leaves_dropout_as_it_was(tiny_tower):
+    tokens = tiny_tower.tokenizer(["a small house"])
+    expected = tiny_tower.eval()(tokens)
+    tiny_tower.served().encode(["a small house"])
+    assert torch.equal(tiny_tower(tokens), expected)
+    tiny_tower.train().served().encode(["a small house"])
+    assert tiny_tower.tower.training
+    assert not torch.equal(tiny_tower(tokens), expected)

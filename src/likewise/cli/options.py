@@ -102,6 +102,17 @@ PART = (
         ],
         None,
     ),
+    parameter(
+        "pooling",
+        Annotated[
+            Literal["cls", "mean", "last", "weighted", "prompt"] | None,
+            typer.Option(
+                help="How the vectors of tokens become one, instead of the model's own way; prompt: the mask token "
+                'of: This sentence : "TEXT" means [MASK] .'
+            ),
+        ],
+        None,
+    ),
 )
 """Options that say what of a model is used, on every verb that embeds; they are arguments of :func:`likewise.load`."""
 

@@ -75,7 +75,11 @@ def _command(product: type[Product]) -> Callable[..., None]:
     if word is not None:
         asked = typer.Argument(metavar=word.name.upper(), help=word.help)
         arguments.append(parameter(word.name, Annotated[str, asked]))
-    options = [setting_option(setting, "Product") for name, setting in settings.items() if setting is not word]
+    options = [
+        setting_option(setting, "Product", in_singular=name != "columns")  # as all verbs call it
+        for name, setting in settings.items()
+        if setting is not word
+    ]
     signature = [*arguments, *options, parameter("json", Json, False)]
 
     def command(model: str, product: str, json: bool, **given: Any) -> None:

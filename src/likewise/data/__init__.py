@@ -2,6 +2,16 @@
 
 from likewise.data.cache import cache_folder
 from likewise.data.columns import Column, Kind, Label, Number, Row, Text, Vector
+from likewise.data.curation import (
+    CURATION_RULES,
+    CuratedTriple,
+    Curation,
+    CurationReport,
+    CurationRule,
+    Triple,
+    self_curate,
+)
+from likewise.data.dictionary import DICTIONARY_COLUMNS, Dictionary
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
@@ -11,11 +21,18 @@ from likewise.data.stages import Stages
 from likewise.data.table import StreamedTable, Table
 
 __all__ = [
+    "CURATION_RULES",
+    "DICTIONARY_COLUMNS",
     "INTERACTION_COLUMNS",
     "LABELLED_COLUMNS",
     "VALUED_COLUMNS",
     "Column",
+    "CuratedTriple",
+    "Curation",
+    "CurationReport",
+    "CurationRule",
     "DataFile",
+    "Dictionary",
     "InteractionData",
     "Kind",
     "Label",
@@ -27,6 +44,7 @@ __all__ = [
     "StreamedTable",
     "Table",
     "Text",
+    "Triple",
     "Vector",
     "cache_folder",
     "find_files",
@@ -36,4 +54,5 @@ __all__ = [
     "open_table",
     "read_beir",
     "retrieval_from_pairs",
+    "self_curate",
 ]

@@ -41,6 +41,7 @@ DEMOS: Mapping[str, Demo] = {
         about="reverse dictionary: from a definition to the word (WordNet 3.1, English)",
         parts={
             "train": "pairs of query (a definition) and positive (a word that has it)",
+            "dictionary": "the words of train, each with all its definitions: entry and definition (a list)",
             "dev": "500 held-out definitions with all their words, for choosing settings",
             "test": "1,000 held-out definitions with all their words, for results",
             "words": "every word that is no name, the candidates: text, with its definitions beside it",

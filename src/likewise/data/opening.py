@@ -20,7 +20,17 @@ from likewise.data.blocks import BadRow
 from likewise.data.cache import cache_folder
 from likewise.data.checking import BadRows, Rejections, check_names, good_blocks, mend_or_skip, no_rows, odd_one
 from likewise.data.columns import Column
-from likewise.data.sources import Source, dataset_source, file_source, hub_source, rows_source
+from likewise.data.dictionary_file import DICTIONARY, dictionary_source
+from likewise.data.readers import UTF_8, checked_encoding
+from likewise.data.sources import (
+    DOCUMENTS,
+    Source,
+    dataset_source,
+    documents_source,
+    file_source,
+    hub_source,
+    rows_source,
+)
 from likewise.data.table import StreamedTable, Table
 from likewise.errors import InputError, RunError
 
@@ -42,6 +52,7 @@ def open_table(
     bad_rows: BadRows = "error",
     rejected: Path | None = None,
     streaming: Literal[False] = False,
+    encoding: str = UTF_8,
     cache: Path | None = None,
 ) -> Table: ...
 @overload
@@ -53,6 +64,7 @@ def open_table(
     bad_rows: BadRows = "error",
     rejected: Path | None = None,
     streaming: Literal[True],
+    encoding: str = UTF_8,
     cache: Path | None = None,
 ) -> StreamedTable: ...
 @overload
@@ -64,6 +76,7 @@ def open_table(
     bad_rows: BadRows = "error",
     rejected: Path | None = None,
     streaming: bool,
+    encoding: str = UTF_8,
     cache: Path | None = None,
 ) -> Table | StreamedTable: ...
 def open_table(
@@ -74,6 +87,7 @@ def open_table(
     bad_rows: BadRows = "error",
     rejected: Path | None = None,
     streaming: bool = False,
+    encoding: str = UTF_8,
     cache: Path | None = None,
 ) -> Table | StreamedTable:
     """Open rows of data, check every one of them, and return what can be used.
@@ -86,11 +100,14 @@ def open_table(
             all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a pattern, a folder of
             files of one format, ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
             ``datasets.Dataset``, or a table that was opened for these columns, which is returned as it is.
+            ``dictionary:FILE`` is a file without a row of names: an entry, a tab, and its definitions;
+            ``documents:PATH`` are texts of several languages, one sentence a line, a document a row.
         columns: What each row must bring; the source's other columns are kept as metadata (``table.extra``).
         rename: The source's name of a column by ours, where they differ: ``{"query": "question"}``.
         bad_rows: "error" refuses the first row that cannot be used; "skip" leaves such rows out and counts them.
         rejected: With "skip": file to which each of them is written with file, row and reason (JSON lines).
         streaming: Store nothing and read the source anew each time: a table without random access.
+        encoding: How the characters of files are written: "utf-8", "utf-16", "latin-1" ...
         cache: Folder of stored tables; default ``cache_folder() / "tables"``.
 
     Returns:
@@ -110,7 +127,7 @@ def open_table(
     check_names(columns, names, bad_rows)
     if isinstance(source, Table | StreamedTable):
         return _already_open(source, columns)
-    found = _find(source, streaming=streaming)
+    found = _find(source, streaming=streaming, encoding=checked_encoding(encoding))
     if streaming:
         return StreamedTable(found, columns, rename=names, bad_rows=bad_rows, rejected_path=rejected)
     if found.identity is None:
@@ -165,15 +182,23 @@ def _check_all_or_none(table: Table | StreamedTable, column: Column) -> None:
         )
 
 
-def _find(source: Rows, *, streaming: bool) -> Source:
-    if isinstance(source, str) and source.startswith("hf:"):
-        return hub_source(source, streaming=streaming)
-    if isinstance(source, str) and source.startswith("demo:"):
+def _find(source: Rows, *, streaming: bool, encoding: str) -> Source:
+    if isinstance(source, str) and source.startswith(DICTIONARY):
+        return dictionary_source(source, encoding)
+    if isinstance(source, str) and source.startswith(DOCUMENTS):
+        return documents_source(source, encoding)
+    if isinstance(source, str | Path) and not str(source).startswith(("hf:", "demo:")):
+        return file_source(source, encoding)
+    if encoding != UTF_8:
+        what = f"'{source}'" if isinstance(source, str) else "a list of rows"
+        raise InputError(f"encoding is {encoding}, but {what} is no file of text; leave the encoding out.")
+    if isinstance(source, str | Path):
+        name = str(source)
+        if name.startswith("hf:"):
+            return hub_source(name, streaming=streaming)
         from likewise.data.demo import demo_source
 
-        return demo_source(source)
-    if isinstance(source, str | Path):
-        return file_source(source)
+        return demo_source(name)
     if hasattr(source, "with_format") and hasattr(source, "info"):
         return dataset_source(source)
     return rows_source(source)

@@ -7,6 +7,7 @@ A reader never guesses and never drops: what it cannot read becomes a ``BadRow``
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -24,14 +25,27 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from likewise.data.blocks import BadRow, Block
-from likewise.errors import InputError
+from likewise.errors import InputError, unknown
 
-__all__ = ["COMPRESSIONS", "FORMATS", "read_file", "read_rows", "read_tables"]
+__all__ = [
+    "COMPRESSIONS",
+    "FORMATS",
+    "UTF_8",
+    "checked_encoding",
+    "line_blocks",
+    "opened_text",
+    "read_documents",
+    "read_file",
+    "read_rows",
+    "read_tables",
+]
 
 BLOCK_CHARACTERS = 1 << 18
 """Size of a block of lines: it fits in the processor's cache, and a block's fixed cost is nothing beside it."""
 BLOCK_ROWS = 2048
 """Rows of a block where rows are counted and not characters."""
+UTF_8 = "utf-8"
+"""How files of text are written unless somebody says otherwise."""
 LONGEST_FIELD = 1 << 27
 """Characters after which a quoted csv field counts as never closed."""
 
@@ -49,7 +63,27 @@ COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
 COMPRESSION_NAMES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstandard"}
 
 
-def read_file(path: Path, name: str, file_format: str, compression: str | None) -> Iterator[Block]:
+def checked_encoding(encoding: str) -> str:
+    """Return an encoding of text by the name that Python gives it.
+
+    Raises:
+        InputError: There is no such encoding.
+
+    Example:
+        >>> checked_encoding("UTF8"), checked_encoding("UTF-16")
+        ('utf-8', 'utf-16')
+    """
+    try:
+        found = codecs.lookup(encoding)
+        "".encode(found.name)  # what turns bytes into bytes is no encoding of text
+    except (LookupError, ValueError):
+        raise unknown("encoding", encoding, ("utf-8", "utf-16", "latin-1", "cp1252")) from None
+    return found.name
+
+
+def read_file(
+    path: Path, name: str, file_format: str, compression: str | None, encoding: str = UTF_8
+) -> Iterator[Block]:
     """Read a file block by block.
 
     Args:
@@ -57,18 +91,55 @@ def read_file(path: Path, name: str, file_format: str, compression: str | None) 
         name: What messages call it.
         file_format: One of ``FORMATS``.
         compression: One of ``COMPRESSIONS``, or None.
+        encoding: How the characters are written, as :func:`checked_encoding` returns it.
 
     Raises:
         InputError: The file as a whole cannot be read.
     """
-    with _readable(name, compression):
-        if file_format == ".parquet":
+    if file_format == ".parquet":
+        with _readable(name, compression):
             yield from _read_parquet(path, name)
-            return
+        return
+    with opened_text(path, name, compression, encoding) as text:
+        yield from FORMATS[file_format](text, name)
+
+
+@contextmanager
+def opened_text(path: Path, name: str, compression: str | None, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """Open a file of text; what goes wrong while it is read becomes one sentence.
+
+    In UTF-8, bytes that are none come through as lone surrogates and are found row by row; elsewhere there is no going
+    on behind them.
+    """
+    errors = "surrogateescape" if encoding == UTF_8 else "strict"
+    with _readable(name, compression):
         binary = COMPRESSIONS[compression](path) if compression else path.open("rb")
-        # Bytes that are no UTF-8 come through as lone surrogates and are found row by row.
-        with binary, io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="\n") as text:
-            yield from FORMATS[file_format](text, name)
+        try:
+            with binary, io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="\n") as text:
+                yield text
+        except UnicodeError as error:
+            raise InputError(
+                f"{name} is not written in {encoding} ({error}); give the encoding that it is written in with "
+                "--encoding, or save it as UTF-8."
+            ) from error
+
+
+def read_documents(path: Path, name: str, compression: str | None, encoding: str = UTF_8) -> Iterator[Block]:
+    """Read a file of documents, one sentence a line, with empty lines between documents; a document is a row.
+
+    Rows have the column ``sentences``, a list of texts without spaces around them.
+
+    Args:
+        path: Where the file is.
+        name: What messages call it.
+        compression: One of ``COMPRESSIONS``, or None.
+        encoding: How its characters are written.
+
+    Raises:
+        InputError: The file as a whole cannot be read.
+    """
+    with opened_text(path, name, compression, encoding) as text:
+        yield from _read_documents(text, name)
 
 
 @contextmanager
@@ -93,11 +164,11 @@ def _readable(name: str, compression: str | None) -> Iterator[None]:
 def _first_line(line: str, name: str) -> str:
     """Take the byte order mark off the first line of a file."""
     if line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-        raise InputError(f"{name} is written in UTF-16; save it as UTF-8.")
+        raise InputError(f"{name} is written in UTF-16; pass --encoding utf-16, or save it as UTF-8.")
     return line.removeprefix("\ufeff")
 
 
-def _line_blocks(text: io.TextIOWrapper, name: str) -> Iterator[tuple[int, list[str]]]:
+def line_blocks(text: io.TextIOWrapper, name: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the first line, lines without their ends); only a line feed ends a line."""
     number = 1
     while lines := text.readlines(BLOCK_CHARACTERS):
@@ -129,7 +200,7 @@ def _invalid(number: int, line: str) -> BadRow:
 def _read_txt(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
     """A line is a row with the column ``text``; empty lines at the end of the file are no rows."""
     held: list[str] = []
-    for first, fresh in _line_blocks(text, name):
+    for first, fresh in line_blocks(text, name):
         lines, first = held + fresh, first - len(held)
         full = len(lines)
         while full and not lines[full - 1].strip():
@@ -142,6 +213,46 @@ def _read_txt(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
             kept = sorted(set(range(full)) - set(invalid))
             lines, numbers = [lines[i] for i in kept], [numbers[i] for i in kept]
         yield Block({"text": lines}, numbers, raw=lines.__getitem__, bad=bad)
+
+
+def _read_documents(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
+    """Gather lines up to an empty one; a document is a row, and is told by the line that it begins on."""
+    document: list[str] = []
+    begins, number = 1, 0
+    documents: list[list[str]] = []
+    numbers: list[int] = []
+    lines: list[int] = []
+    bad: list[BadRow] = []
+
+    def finish() -> None:
+        nonlocal number, document
+        if not document:
+            return
+        number += 1
+        if _undecodable(document):
+            reason = "the document is not valid UTF-8; save the file as UTF-8"
+            bad.append(BadRow(number, reason, list(map(_bytes_shown, document)), begins))
+        else:
+            documents.append(document)
+            lines.append(begins)
+            numbers.append(number)
+        document = []
+
+    for first, fresh in line_blocks(text, name):
+        for place, line in enumerate(fresh, first):
+            if sentence := line.strip():
+                begins = begins if document else place
+                document.append(sentence)
+            else:
+                finish()
+        yield _block_of_documents(documents, numbers, lines, bad)
+        documents, numbers, lines, bad = [], [], [], []
+    finish()
+    yield _block_of_documents(documents, numbers, lines, bad)
+
+
+def _block_of_documents(documents: list[list[str]], numbers: list[int], lines: list[int], bad: list[BadRow]) -> Block:
+    return Block({"sentences": documents}, numbers, raw=documents.__getitem__, bad=bad, lines=lines)
 
 
 _decode = json.JSONDecoder().raw_decode
@@ -173,7 +284,7 @@ def _parse_line(line: str) -> dict[str, Any] | str:
 
 def _read_jsonl(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
     """A line is a row; lines without anything are passed over but counted."""
-    for first, fresh in _line_blocks(text, name):
+    for first, fresh in line_blocks(text, name):
         lines, numbers = [line.rstrip(" \t\r") for line in fresh], range(first, first + len(fresh))
         objects = None if _undecodable(lines) else _parse_fast(lines)
         yield _block_of_objects(lines, numbers, objects) if objects is not None else _slow_block(lines, numbers)

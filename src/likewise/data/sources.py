@@ -13,22 +13,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likewise.data.blocks import Block
-from likewise.data.readers import COMPRESSIONS, FORMATS, read_file, read_rows, read_tables
+from likewise.data.readers import (
+    COMPRESSIONS,
+    FORMATS,
+    UTF_8,
+    read_documents,
+    read_file,
+    read_rows,
+    read_tables,
+)
 from likewise.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
     import datasets
 
 __all__ = [
+    "DOCUMENTS",
     "DataFile",
     "Source",
     "dataset_source",
+    "documents_source",
     "file_source",
     "find_files",
     "hub_source",
     "kind_of_file",
     "rows_source",
+    "source_of_files",
 ]
+
+DOCUMENTS = "documents:"
+"""What a source of documents begins with."""
 
 DATA_NAMES = ", ".join(FORMATS)
 COMPRESSED_NAMES = ", ".join(COMPRESSIONS)
@@ -68,26 +82,109 @@ class DataFile:
     """One of ``readers.COMPRESSIONS``: ".gz"; None for a plain file."""
 
 
-def file_source(source: str | Path) -> Source:
+def file_source(source: str | Path, encoding: str = UTF_8) -> Source:
     """Make a source of a path, a folder or a pattern.
+
+    Args:
+        source: As :func:`find_files` takes it.
+        encoding: How the characters of the files are written.
 
     Raises:
         InputError: Nothing is there, a file is empty or of an unknown type, or a folder holds several formats.
     """
     files = find_files(source)
-    states = [(str(one.path.resolve()), one.path.stat()) for one in files]
-    content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
+    if encoding != UTF_8 and any(one.format == ".parquet" for one in files):
+        raise InputError(
+            f"{files[0].name} is a Parquet file, which says itself how text is written; leave {encoding} out."
+        )
 
     def read(i: int) -> Iterator[Block]:
-        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression)
+        return read_file(files[i].path, files[i].name, files[i].format, files[i].compression, encoding)
 
+    return source_of_files(source, files, read, *([] if encoding == UTF_8 else [encoding]))
+
+
+def source_of_files(
+    source: str | Path, files: Sequence[DataFile], read: Callable[[int], Iterator[Block]], *how: str
+) -> Source:
+    """Make a source of files.
+
+    Args:
+        source: What names them, for messages where there are several.
+        files: The files.
+        read: Reads the file of a number from its beginning.
+        *how: What else the rows depend on beside the contents: the encoding, the format.
+    """
+    states = [(str(one.path.resolve()), one.path.stat()) for one in files]
+    content = _ends_digest(files)  # the clock of a file system may be too coarse for two quick writes
     return Source(
         name=files[0].name if len(files) == 1 else str(source),
         files=[one.name for one in files],
         read=read,
-        identity=["files", content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
+        identity=["files", *how, content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
         content=content,
     )
+
+
+def documents_source(source: str, encoding: str = UTF_8) -> Source:
+    """Make a source of ``documents:PATH``: texts of several languages, one sentence a line, a document a row.
+
+    A row has the columns ``sentences`` (a list) and ``language``. Empty lines stand between documents. ``PATH`` is
+
+    - a folder with a folder for each language, ``de/*.txt``; the folder's name is the language;
+    - a folder of files, or a single file, ``de.txt``, ``de.news.txt``; the language is the name up to the first point.
+
+    All files may be compressed.
+
+    Args:
+        source: As said.
+        encoding: How the characters of all files are written.
+
+    Raises:
+        InputError: Nothing is there, or a file is empty or no text file.
+    """
+    path = Path(source.removeprefix(DOCUMENTS)).expanduser()
+    found = _files_by_language(path)
+    digest = _ends_digest([file for _, file in found])
+    states = [(str(file.path.resolve()), file.path.stat()) for _, file in found]
+
+    def read(i: int) -> Iterator[Block]:
+        language, file = found[i]
+        for block in read_documents(file.path, file.name, file.compression, encoding):
+            block.columns["language"] = [language] * len(block)
+            yield block
+
+    return Source(
+        name=str(source),
+        files=[file.name for _, file in found],
+        read=read,
+        identity=[
+            "documents",
+            digest,
+            encoding,
+            *([where, state.st_size, state.st_mtime_ns] for where, state in states),
+        ],
+        content=digest,
+    )
+
+
+def _files_by_language(path: Path) -> list[tuple[str, DataFile]]:
+    folders = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._") if path.is_dir() else []
+    if folders:
+        found = [
+            (folder.name, DataFile(file.path, f"{folder.name}/{file.name}", file.format, file.compression))
+            for folder in folders
+            for file in find_files(folder)
+        ]
+    else:
+        found = [(file.name.partition(".")[0], file) for file in find_files(path)]
+    for _, file in found:
+        if file.format != ".txt":
+            raise InputError(
+                f"{file.name} is no text file; documents are read from files that end in .txt (perhaps with "
+                f"{COMPRESSED_NAMES} behind it), one sentence a line and an empty line between documents."
+            )
+    return found
 
 
 def _ends_digest(files: Sequence[DataFile]) -> str:
@@ -259,9 +356,11 @@ def _files_of_folder(folder: Path) -> list[DataFile]:
     found = sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith((".", "_")))
     kinds = [(one, kind) for one in found if (kind := kind_of_file(one))]
     if not kinds:
+        deeper = any(one.is_dir() for one in folder.iterdir())
+        hint = f" A folder for each language, with documents in them, is given as documents:{folder}." if deeper else ""
         raise InputError(
             f"the folder '{folder}' holds no data file; files that end in {DATA_NAMES} are read "
-            f"(perhaps compressed: {COMPRESSED_NAMES})."
+            f"(perhaps compressed: {COMPRESSED_NAMES}).{hint}"
         )
     counts = Counter(kind[0] for _, kind in kinds)
     if len(counts) > 1:

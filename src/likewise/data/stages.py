@@ -32,6 +32,7 @@ class Stages:
     Args:
         folder: Where the files are; made when the first is written.
         say: Called with a line for people; nothing is said where not given.
+        round: Which round of training this is for, from 1.
 
     Example:
         >>> import tempfile
@@ -47,8 +48,9 @@ class Stages:
         {'text': 'a dog'}
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None] | None = None, *, round: int = 1) -> None:
         self.folder = folder
+        self.round = round
         self._say = say
 
     def say(self, text: str) -> None:
@@ -87,8 +89,52 @@ class Stages:
         def write(temporary: Path) -> None:
             count = (_write_parquet if vectors else _write_lines)(temporary, make(), columns)
             if not count:
-                raise InputError(f"preparing the data made no row of '{name}'; give more data, or other settings.")
+                raise _no_row(name)
 
+        self._once(path, write, depends_on)
+        return open_table(path, columns=columns)
+
+    def appended(
+        self,
+        name: str,
+        columns: Sequence[Column],
+        make: Callable[[int], Iterable[Row]],
+        *,
+        depends_on: Mapping[str, Any],
+    ) -> Table:
+        """Return a table as :meth:`table` does, of rows that are dear: none is made twice.
+
+        Each row is in the file as soon as it is made. A preparation that was stopped, or killed, goes on behind the
+        last whole row, where it still depends on the same things.
+
+        Args:
+            name: Name of the file, ``NAME.jsonl``.
+            columns: What its rows bring; no vectors.
+            make: ``make(start)`` makes the rows from number ``start`` (from 0) on.
+            depends_on: As in :meth:`table`.
+
+        Raises:
+            InputError: No row was made, or one that cannot be used.
+            RunError: The file cannot be written.
+        """
+
+        def write(temporary: Path) -> None:
+            made_from, wanted = _made_from(temporary), _as_text(depends_on)
+            if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
+                temporary.unlink(missing_ok=True)
+            done = _keep_whole_lines(temporary)
+            if done:
+                self.say(f"{name}: going on behind {done:,} rows that are there already")
+            for row in make(done):  # where the making cannot begin, nothing is left behind
+                if not temporary.exists():
+                    made_from.write_text(wanted, encoding="utf-8")
+                with temporary.open("a", encoding="utf-8") as file:
+                    file.write(_line(row))
+                done += 1
+            if not done:
+                raise _no_row(name)
+
+        path = self.folder / f"{name}.jsonl"
         self._once(path, write, depends_on)
         return open_table(path, columns=columns)
 
@@ -107,8 +153,7 @@ class Stages:
     def _once(self, path: Path, write: Callable[[Path], None], depends_on: Mapping[str, Any]) -> None:
         """Have the main process write a file, unless it is there and depends on the same things."""
         if distributed.rank() == 0:
-            made_from = path.with_name(f"{path.name}.from.json")
-            wanted = json.dumps(depends_on, sort_keys=True, indent=1)
+            made_from, wanted = _made_from(path), _as_text(depends_on)
             if not path.exists() or not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
                 try:
                     self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +162,7 @@ class Stages:
                     made_from.unlink(missing_ok=True)
                     temporary.replace(path)
                     made_from.write_text(wanted, encoding="utf-8")
+                    _made_from(temporary).unlink(missing_ok=True)
                 except OSError as error:
                     raise RunError(
                         f"{path} cannot be written ({error.strerror or error}); make room and repeat the command with "
@@ -125,11 +171,41 @@ class Stages:
         distributed.barrier()
 
 
+def _made_from(path: Path) -> Path:
+    return path.with_name(f"{path.name}.from.json")
+
+
+def _as_text(depends_on: Mapping[str, Any]) -> str:
+    return json.dumps(depends_on, sort_keys=True, indent=1)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _no_row(name: str) -> InputError:
+    return InputError(f"preparing the data made no row of '{name}'; give more data, or other settings.")
+
+
+def _keep_whole_lines(path: Path) -> int:
+    """Cut off a last line that is not whole; return how many there are."""
+    if not path.exists():
+        return 0
+    count, end = 0, 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                count, end = count + 1, end + len(line)
+    with path.open("rb+") as file:
+        file.truncate(end)
+    return count
+
+
 def _write_lines(path: Path, rows: Iterable[Row], columns: Sequence[Column]) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(_line(row))
             count += 1
     return count
 

@@ -197,11 +197,18 @@ class ReverseDictionary:
         )
 
     def rows(self, part: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a part: "train", "dev", "test" or "words"."""
+        """Yield the rows of a part: "train", "dictionary", "dev", "test" or "words"."""
         if part == "train":
             for synset in self.train:
                 for word in synset.words:
                     yield {"query": synset.definition, "positive": word, **_about(synset)}
+        elif part == "dictionary":
+            meant: dict[str, dict[str, None]] = defaultdict(dict)
+            for synset in self.train:
+                for word in synset.words:
+                    meant[self.words[word_key(word)]][synset.definition] = None
+            for word, glosses in meant.items():
+                yield {"entry": word, "definition": list(glosses)}
         elif part == "words":
             for key, word in self.words.items():
                 meanings = [self.synsets[i] for i in self._of_word[key]]

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Embedder", "Role"]
+__all__ = ["Embedder", "HasDomains", "Role"]
 
 Role = Literal["query", "document"]
 
@@ -57,4 +57,13 @@ class Embedder(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write everything that ``encode`` needs into an existing or new folder."""
+        ...
+
+
+@runtime_checkable
+class HasDomains(Protocol):
+    """An embedder that encodes parts of the data (languages, subjects) each in its own way."""
+
+    def for_domain(self, name: str) -> Embedder:
+        """Return the embedder of one domain."""
         ...

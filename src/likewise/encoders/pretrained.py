@@ -6,13 +6,15 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
+from likewise.encoders.cross_encoder import PretrainedCrossEncoder
 from likewise.encoders.depth import keep_layers, layers_of
 from likewise.encoders.domains import read_domains
 from likewise.encoders.experts import read_experts
+from likewise.encoders.pooling import Pooling, apply_pooling
 from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
@@ -21,9 +23,15 @@ from likewise.errors import InputError, unknown
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Pooling", "TextEncoderConfig", "load_text_encoder", "masked_language_weights"]
-
-Pooling = Literal["cls", "mean", "last", "weighted", "first_last", "last_two"]
+__all__ = [
+    "Pooling",
+    "SentenceHead",
+    "TextEncoderConfig",
+    "load_cross_encoder",
+    "load_text_encoder",
+    "masked_language_weights",
+    "sentence_head_weights",
+]
 
 _MASKED_LANGUAGE_HEADS = (
     ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),  # BERT
@@ -32,7 +40,8 @@ _MASKED_LANGUAGE_HEADS = (
 )
 """What the dense layer, the norm and the bias of a masked-language head are called in a checkpoint, by family."""
 
-_TOKEN_POOLING = {"cls": "cls", "mean": "mean", "last": "lasttoken", "weighted": "weightedmean"}
+_ROBERTA_LIKE = frozenset({"roberta", "xlm-roberta", "camembert"})
+"""Kinds of transformer that are published with a masked-language head and no pooler."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,9 @@ class TextEncoderConfig:
     encoder: str = "all-MiniLM-L6-v2"
     """Weights to start from: a folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub."""
     pooling: Pooling | None = None
-    """How token vectors become one: cls, mean, last, weighted (later tokens weigh more), first_last (mean of the first
-    and the last layer), last_two (mean of the last two layers); the encoder's own where not given."""
+    """How token vectors become one: cls, mean, last, weighted (later tokens weigh more), prompt (the mask token in This
+    sentence : "TEXT" means [MASK] .), first_last (mean of the first and the last layer), last_two (mean of the last two
+    layers); the encoder's own where not given."""
     max_tokens: int | None = None
     """Longest text in tokens, special tokens included; the encoder's own limit where not given."""
     encoder_layers: int | None = None
@@ -86,19 +96,42 @@ def load_text_encoder(config: TextEncoderConfig | str | Path) -> TextEncoder:
         _set_max_tokens(tower, config.max_tokens)
     if config.encoder_layers is not None:
         _keep_layers(tower, config.encoder_layers)
-    if config.pooling is not None:
-        _set_pooling(tower, config.pooling)
     if config.dropout is not None:
         _set_dropout(tower, config.dropout)
     set_prompts(tower, config.prompt, query=config.query_prompt, document=config.document_prompt)
     if config.soft_prompt or config.freeze:
         add_soft_prompt(tower, config.soft_prompt, freeze=config.freeze)
+    if config.pooling is not None:
+        _set_pooling(tower, config.pooling)  # last: it knows every token of the vocabulary, and how long a text may be
     domains, needs_domain, first_token = read_domains(Path(source))
     encoder = TextEncoder(
         tower.eval(), config.encoder, domains=domains, needs_domain=needs_domain, first_token=first_token
     )
     read_experts(Path(source), tower)  # how the tower is run was found out without them: they ask for a domain
     return encoder.eval()
+
+
+def load_cross_encoder(name: str) -> PretrainedCrossEncoder:
+    """Load a model that scores pairs: a cross-encoder of sentence-transformers, a sequence classifier of transformers.
+
+    Args:
+        name: A folder, or a name on the model hub.
+
+    Raises:
+        InputError: It cannot be loaded, or has no trained scores (an encoder of single texts, whose head would be
+            random).
+    """
+    from sentence_transformers import CrossEncoder
+
+    with foreign_progress_off(), _readable_errors(name):
+        model = CrossEncoder(_resolve(name), device="cpu", model_kwargs={"use_safetensors": True})
+        trained_for = tuple(getattr(model.config, "architectures", None) or ())
+    if len(model) == 1 and not any(one.endswith("ForSequenceClassification") for one in trained_for):
+        raise InputError(
+            f"{name} does not score pairs: it is a {trained_for[0] if trained_for else 'model without a head'}. Give a "
+            "cross-encoder, or train one on labelled pairs with likewise train cross-encoder."
+        )
+    return PretrainedCrossEncoder(model.eval(), name)
 
 
 def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None:
@@ -114,7 +147,7 @@ def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None
     """
     from safetensors import safe_open
 
-    path = _weights_file(_resolve(encoder.name))
+    path = _file_of(_resolve(encoder.name), "model.safetensors")
     if path is None:
         return None
     with safe_open(path, framework="pt") as file:
@@ -133,13 +166,53 @@ def masked_language_weights(encoder: TextEncoder) -> Mapping[str, Tensor] | None
     return None
 
 
-def _weights_file(source: str) -> Path | None:
-    """Find the weights of a model that has been loaded; None where they are in several files or of another kind."""
+@dataclass(frozen=True)
+class SentenceHead:
+    """A dense layer that a checkpoint brings for what is made of a whole text.
+
+    Args:
+        weights: Its ``weight`` and ``bias``.
+        activation: What follows it: "tanh" or "gelu".
+    """
+
+    weights: Mapping[str, Tensor]
+    activation: Literal["tanh", "gelu"]
+
+
+def sentence_head_weights(encoder: TextEncoder) -> SentenceHead | None:
+    """Read the dense layer that stands behind the pooling where a tower's backbone was trained.
+
+    Args:
+        encoder: A tower as it was loaded.
+
+    Returns:
+        The pooler of BERT and its like (tanh); for RoBERTa and its like, which have none, the dense layer of the
+        masked-language head (GELU). None where the checkpoint brings neither, or was saved by sentence-transformers:
+        such an encoder was trained with a pooling of its own, and a pooler in its file is what it started from.
+    """
+    kind = encoder.transformer.config.model_type
+    if kind in _ROBERTA_LIKE and (head := masked_language_weights(encoder)) is not None:
+        return SentenceHead({part: head[f"dense.{part}"] for part in ("weight", "bias")}, "gelu")
+    source = _resolve(encoder.name)
+    path = _file_of(source, "model.safetensors")
+    if path is None or _file_of(source, "modules.json") is not None:
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = {name.split("pooler.dense.")[-1]: name for name in list(file.keys()) if "pooler.dense." in name}
+        if names.keys() != {"weight", "bias"}:
+            return None
+        return SentenceHead({part: file.get_tensor(name).float() for part, name in names.items()}, "tanh")
+
+
+def _file_of(source: str, name: str) -> Path | None:
+    """Find a file of a model that has been loaded; None where it has no such file (weights in several, say)."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = Path(source) / "model.safetensors" if Path(source).is_dir() else None
+    path = Path(source) / name if Path(source).is_dir() else None
     if path is None:
-        cached = try_to_load_from_cache(source, "model.safetensors")
+        cached = try_to_load_from_cache(source, name)
         path = Path(cached) if isinstance(cached, str) else None
     return path if path is not None and path.is_file() else None
 
@@ -180,7 +253,21 @@ def _load_tower(source: str, config: TextEncoderConfig) -> SentenceTransformer:
         width = transformer.get_embedding_dimension()
         # A plain encoder has no pooling of its own; the mean is the field's default for one.
         return SentenceTransformer(modules=[transformer, PoolingModule(width, "mean"), Normalize()], device="cpu")
-    return SentenceTransformer(source, device="cpu", trust_remote_code=remote, model_kwargs={"use_safetensors": True})
+    # Modules of our own come with us and not with the model, so that they need no trust; nothing public says so.
+    return SentenceTransformer._load_with_module_classes(
+        source,
+        {f"{own.__module__}.{own.__qualname__}": own for own in _own_modules()},
+        device="cpu",
+        trust_remote_code=remote,
+        model_kwargs={"use_safetensors": True},
+    )
+
+
+def _own_modules() -> tuple[type[nn.Module], ...]:
+    """Return the modules of ours that a saved model may be made of."""
+    from likewise.heads.top_layers import TopLayersPool
+
+    return (TopLayersPool,)
 
 
 def _set_max_tokens(tower: SentenceTransformer, max_tokens: int) -> None:
@@ -210,28 +297,10 @@ def _set_dropout(tower: SentenceTransformer, probability: float) -> None:
 
 
 def _set_pooling(tower: SentenceTransformer, pooling: str) -> None:
-    from sentence_transformers.sentence_transformer.modules import Normalize, WeightedLayerPooling
-    from sentence_transformers.sentence_transformer.modules import Pooling as PoolingModule
+    from sentence_transformers.sentence_transformer.modules import Normalize
 
-    if pooling not in get_args(Pooling):
-        raise unknown("pooling", pooling, get_args(Pooling))
-    transformer: Any = tower[0]
-    if getattr(transformer, "auto_model", None) is None:
-        raise InputError("this encoder has no token vectors to pool; leave pooling out.")
     normalises = isinstance(tower[-1], Normalize)
-    width = transformer.get_embedding_dimension()
-    modules: list[nn.Module] = []
-    if pooling in ("first_last", "last_two"):
-        count = int(transformer.auto_model.config.num_hidden_layers)
-        transformer.auto_model.config.output_hidden_states = True
-        start = 1 if pooling == "first_last" else max(count - 1, 1)
-        layers = WeightedLayerPooling(width, num_hidden_layers=count, layer_start=start)
-        with_weight = {1, count} if pooling == "first_last" else {count - 1, count}
-        for layer in range(start, count + 1):
-            layers.layer_weights.data[layer - start] = float(layer in with_weight)
-        layers.layer_weights.requires_grad_(False)  # the paper's poolers are fixed means
-        modules.append(layers)
-    modules.append(PoolingModule(width, _TOKEN_POOLING.get(pooling, "mean")))
+    modules = apply_pooling(tower[0], pooling)
     if normalises:
         modules.append(Normalize())
     for index in reversed(range(1, len(tower))):

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from likewise.encoders.dropout import use_bit_dropout
 from likewise.encoders.embedder import Role
 from likewise.encoders.experts import experts_of, router_logits, with_one_expert, write_experts
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
+from likewise.encoders.pooling import TokenPooling, apply_pooling, pooling_name, read_token
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.prompts import set_prompts, with_plain_words
 from likewise.encoders.quiet import foreign_progress_off
@@ -71,7 +72,7 @@ class TextEncoder(Encoder):
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         self.tower = tower
-        self.training = tower.training
+        self.training = tower.training  # encode puts back what was, and must not switch dropout on
         self._name = name
         self.part: Mapping[str, Any] = dict(part or {})
         self.domains: Mapping[str, Domain] = dict(domains or {})
@@ -82,6 +83,9 @@ class TextEncoder(Encoder):
                 parameter.requires_grad_(False)
         use_bit_dropout(tower)
         self.normalises = isinstance(tower[-1], Normalize)
+        self._read_token = read_token(self._behind_transformer(tower))
+        if self._read_token is not None:
+            tower[1].requires_grad_(False)  # weights of words: they say where to read, and are not learned
         self.position_offset: int | None = like.position_offset if like else self._packing_offset()
 
     @property
@@ -122,7 +126,12 @@ class TextEncoder(Encoder):
         """The picklable tokenizer that views take into the loader's workers."""
         inner = self.tower.tokenizer
         limit = self.tower.max_seq_length or getattr(inner, "model_max_length", None) or 512
-        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self.first_token)
+        return TextTokenizer(inner, min(int(limit), 1_000_000), self.prompts, self.first_token, self._read_token)
+
+    @property
+    def pooling(self) -> TokenPooling | None:
+        """How the vectors of the last layer become one; None where the modules behind the transformer do more."""
+        return pooling_name(self._behind_transformer(self.tower))
 
     @property
     def max_positions(self) -> int | None:
@@ -144,6 +153,7 @@ class TextEncoder(Encoder):
             "pooling": [getattr(module, "pooling_mode", None) for module in self.tower],
             "max_tokens": self.tokenizer.max_tokens,
             "prompts": dict(self.prompts),
+            **({} if self._read_token is None else {"template": self.tokenizer([""]).ids.tolist()}),
             "vocabulary": sorted(vocabulary.items(), key=lambda item: item[1]),
             **({} if self.first_token is None else {"first_token": self.first_token}),
         }
@@ -274,6 +284,25 @@ class TextEncoder(Encoder):
         Cost: texts are sorted by length once; a batch holds ``batch_size`` texts and no padding.
         """
         texts = _checked_texts(inputs)
+        output = self.encode_tokens(
+            self.tokenizer(texts, role), batch_size=batch_size, precision=precision, progress=progress
+        )
+        return F.normalize(output, dim=-1) if self.normalises else output
+
+    def encode_tokens(
+        self, tokens: Tokens, *, batch_size: int = 256, precision: str = "auto", progress: bool = False
+    ) -> Tensor:
+        """Encode tokenised texts in evaluation mode, without a trailing normalisation.
+
+        Args:
+            tokens: ``n`` texts, or pairs of texts.
+            batch_size: As in :meth:`encode`.
+            precision: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            Features, float32 ``[n, D]`` on the CPU.
+        """
         if batch_size < 1:
             raise ValueError(f"encode: batch_size is {batch_size}; give at least 1.")
         if self.needs_domain:
@@ -283,7 +312,7 @@ class TextEncoder(Encoder):
             )
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         low = resolve_precision(precision, device.type) == "bf16" and (
-            precision == "bf16" or len(texts) >= BF16_FROM_ROWS
+            precision == "bf16" or len(tokens) >= BF16_FROM_ROWS
         )
         was_training = self.training
         self.eval()
@@ -292,12 +321,10 @@ class TextEncoder(Encoder):
             if low:
                 tower[0].to(torch.bfloat16)  # what follows it is small, and works on its vectors in float32
             with torch.inference_mode():
-                tokens = self.tokenizer(texts, role)
                 order = self.order(tokens)
-                output = torch.empty(len(texts), self.dim)
-                for index in _with_progress(order.split(batch_size) if texts else (), progress):
-                    part = self._run(tower, tokens.select(index).to(device))
-                    output[index] = (F.normalize(part, dim=-1) if self.normalises else part).cpu()
+                output = torch.empty(len(tokens), self.dim)
+                for index in _with_progress(order.split(batch_size) if len(tokens) else (), progress):
+                    output[index] = self._run(tower, tokens.select(index).to(device)).cpu()
         finally:
             self.train(was_training)
         return output
@@ -404,6 +431,33 @@ class TextEncoder(Encoder):
             first_token=self.first_token if domain.first_token is None else domain.first_token,
         )
 
+    def pooled_by(self, pooling: nn.Module) -> TextEncoder:
+        """Return the tower with another pooling, in place of all modules behind the transformer.
+
+        Args:
+            pooling: From what the transformer says of tokens, in all of its layers, to ``sentence_embedding``; one of
+                sentence-transformers, or :class:`likewise.heads.TopLayersPool`.
+
+        Returns:
+            A tower that shares the transformer with this one; ``Normalize`` follows where it did.
+
+        Raises:
+            InputError: The encoder has no transformer.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        self.transformer.config.output_hidden_states = True
+        last = [self.tower[-1]] if self.normalises else []
+        tower = SentenceTransformer(modules=[self.tower[0], pooling, *last], **self._prompting)
+        return TextEncoder(
+            tower.to(self.tower.device).train(self.training),
+            self._name,
+            like=self,
+            part=self.part,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
     def truncated(self, layers: int | None = None, dims: int | None = None) -> TextEncoder:
         """Return a smaller encoder: the first layers of the transformer, the first numbers of an embedding.
 
@@ -460,6 +514,33 @@ class TextEncoder(Encoder):
             first_token=self.first_token,
         )
 
+    def pooled(self, pooling: TokenPooling) -> TextEncoder:
+        """Return the tower with another pooling right behind its transformer; it shares the weights.
+
+        Args:
+            pooling: cls, mean, last, weighted or prompt.
+
+        Raises:
+            InputError: The pooling is not among these, or the encoder has no transformer (for "prompt": no mask token).
+        """
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
+        if pooling not in get_args(TokenPooling):
+            raise unknown("pooling of the last layer", pooling, get_args(TokenPooling))
+        transformer = copy.copy(self.tower[0])  # its tokenizer may be exchanged, its weights are these
+        modules = [transformer, *apply_pooling(transformer, pooling), *([Normalize()] if self.normalises else [])]
+        tower = SentenceTransformer(modules=modules, **self._prompting).to(self.tower.device)
+        return TextEncoder(
+            tower.train(self.training),
+            self._name,
+            like=self,
+            part={**self.part, "pooling": pooling},
+            domains=self.domains,
+            needs_domain=self.needs_domain,
+            first_token=self.first_token,
+        )
+
     def save(self, folder: Path) -> None:
         """Write a folder that ``SentenceTransformer`` and :func:`likewise.load` open; weights as safetensors only.
 
@@ -501,8 +582,10 @@ class TextEncoder(Encoder):
     def _refuse_mixed_layers(self) -> None:
         from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
 
+        from likewise.heads.top_layers import TopLayersPool
+
         layers_of(self.tower[0])  # says so where there are none
-        if any(isinstance(module, WeightedLayerPooling) for module in self.tower):
+        if any(isinstance(module, WeightedLayerPooling | TopLayersPool) for module in self.tower):
             raise InputError(
                 f"the pooling of '{self._name}' mixes several layers, so that no single one has an embedding; use an "
                 "encoder that pools its last layer, or train with --pooling mean."
@@ -531,7 +614,13 @@ class TextEncoder(Encoder):
 
     def _pooled(self, tower: SentenceTransformer, features: dict[str, Any]) -> Tensor:
         """Run what follows the transformer, but a trailing ``Normalize``, over what it says of the tokens."""
-        for module in list(tower)[1 : len(tower) - int(self.normalises)]:
+        modules = self._behind_transformer(tower)
+        if self._read_token is not None and "cu_seq_lens_q" in features:
+            # Weights of words and their mean know only padded rows; without padding it is a choice of tokens.
+            read = features["input_ids"][0] == self._read_token
+            features["sentence_embedding"] = features["token_embeddings"][0, read]
+            modules = modules[2:]
+        for module in modules:
             features = module(features)
         pooled: Tensor = features["sentence_embedding"]
         return pooled.float()
@@ -549,11 +638,17 @@ class TextEncoder(Encoder):
         else:
             pad_id = getattr(tower.tokenizer, "pad_token_id", None) or 0
             features["input_ids"], features["attention_mask"] = tokens.padded(pad_id)
+        if tokens.segments is not None:
+            features["token_type_ids"] = tokens.segments[None] if packed else tokens.padded_segments()
         features = tower[0](features)
         if "token_embeddings" in features:
             # Sums over tokens lose digits in bf16.
             features["token_embeddings"] = features["token_embeddings"].float()
         return features
+
+    def _behind_transformer(self, tower: SentenceTransformer) -> list[nn.Module]:
+        """Return the modules between the first one and a trailing ``Normalize``."""
+        return list(tower)[1 : len(tower) - int(self.normalises)]
 
     def _packing_offset(self) -> int | None:
         """Find out whether this transformer can run texts end to end; returns the position of a first token, or None.

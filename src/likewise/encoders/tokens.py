@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from likewise.encoders.prompts import ANY_TEXT
+from likewise.errors import InputError
 
 # Loader workers are forked after the tokenizer was used; its own threads do not survive that.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -27,11 +29,14 @@ class Tokens:
         ids: All ids, int64 ``[T]`` with ``T = lengths.sum()``.
         lengths: Tokens of each text, int64 ``[B]``.
         prompt_tokens: Leading tokens of every text that are its prompt; poolings that leave prompts out need it.
+        segments: Which side of a pair each token belongs to, int64 ``[T]``; None for single texts, and for encoders
+            that do not ask for it.
     """
 
     ids: Tensor
     lengths: Tensor
     prompt_tokens: int = 0
+    segments: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.lengths.shape[0])
@@ -54,7 +59,9 @@ class Tokens:
             >>> Tokens.from_lists([[5, 6, 7], [8]]).select(torch.tensor([1, 0])).ids.tolist()
             [8, 5, 6, 7]
         """
-        return Tokens(self.ids[self.places(index)], self.lengths[index], self.prompt_tokens)
+        places = self.places(index)
+        segments = None if self.segments is None else self.segments[places]
+        return Tokens(self.ids[places], self.lengths[index], self.prompt_tokens, segments)
 
     def places(self, index: Tensor) -> Tensor:
         """Return where in ``ids`` the tokens of the texts ``index`` (int64 ``[b]``) stand, text after text.
@@ -69,22 +76,30 @@ class Tokens:
 
     def repeat(self, times: int) -> Tokens:
         """Return all texts ``times`` times, one whole copy after the other: rows ``i`` and ``i + B`` agree."""
-        return Tokens(self.ids.repeat(times), self.lengths.repeat(times), self.prompt_tokens)
+        segments = None if self.segments is None else self.segments.repeat(times)
+        return Tokens(self.ids.repeat(times), self.lengths.repeat(times), self.prompt_tokens, segments)
 
     def followed_by(self, *others: Tokens) -> Tokens:
         """Return these texts, then those of ``others``.
 
         Raises:
-            ValueError: The prompts differ in length, so no one number of prompt tokens is right for all.
+            ValueError: The prompts differ in length, so no one number of prompt tokens is right for all; or some are
+                pairs with segments and others are not.
         """
         every = (self, *others)
+        sided = [part.segments for part in every if part.segments is not None]
+        if sided and len(sided) < len(every):
+            raise ValueError("Tokens: pairs with segments and single texts cannot share one pass; encode them apart.")
         if len({part.prompt_tokens for part in every}) > 1:
             raise ValueError(
                 f"Tokens: prompts of {[part.prompt_tokens for part in every]} tokens cannot share one pass; "
                 "encode the sides separately."
             )
         return Tokens(
-            torch.cat([part.ids for part in every]), torch.cat([part.lengths for part in every]), self.prompt_tokens
+            torch.cat([part.ids for part in every]),
+            torch.cat([part.lengths for part in every]),
+            self.prompt_tokens,
+            torch.cat(sided) if sided else None,
         )
 
     def starting_with(self, first: Tensor) -> Tokens:
@@ -104,15 +119,28 @@ class Tokens:
 
     def padded(self, pad_id: int) -> tuple[Tensor, Tensor]:
         """Return ids and attention mask padded on the right, both int64 ``[B, L]``."""
-        width = int(self.lengths.max()) if len(self) else 0
-        mask = torch.arange(width, device=self.lengths.device)[None, :] < self.lengths[:, None]
-        ids = torch.full(mask.shape, pad_id, dtype=torch.int64, device=self.ids.device)
-        ids[mask] = self.ids
-        return ids, mask.long()
+        mask = self._filled()
+        return self._spread(self.ids, mask, pad_id), mask.long()
+
+    def padded_segments(self) -> Tensor | None:
+        """Return the segments padded on the right with 0, int64 ``[B, L]``; None where there are none."""
+        return None if self.segments is None else self._spread(self.segments, self._filled(), 0)
 
     def to(self, device: torch.device | str) -> Tokens:
         """Return the same tokens on another device."""
-        return Tokens(self.ids.to(device), self.lengths.to(device), self.prompt_tokens)
+        segments = None if self.segments is None else self.segments.to(device)
+        return Tokens(self.ids.to(device), self.lengths.to(device), self.prompt_tokens, segments)
+
+    def _filled(self) -> Tensor:
+        """Say which places of ``[B, L]`` hold a token."""
+        width = int(self.lengths.max()) if len(self) else 0
+        return torch.arange(width, device=self.lengths.device)[None, :] < self.lengths[:, None]
+
+    @staticmethod
+    def _spread(values: Tensor, mask: Tensor, fill: int) -> Tensor:
+        spread = torch.full(mask.shape, fill, dtype=torch.int64, device=values.device)
+        spread[mask] = values
+        return spread
 
 
 def _positions(lengths: Tensor) -> Tensor:
@@ -130,15 +158,21 @@ class TextTokenizer:
         max_tokens: Longest text in tokens, special tokens included, >= 1; what is beyond is cut off.
         prompts: Text put in front of every input of a role ("query", "document"), and of texts without one ("default").
         first_token: Id that takes the place of the first special token of every text; None: the usual one stays.
+        once: Id that every text has exactly once, because its vector is read there; None: nothing is asked for.
     """
 
     tokenizer: Any
     max_tokens: int
     prompts: Mapping[str, str] = field(default_factory=dict)
     first_token: int | None = None
+    once: int | None = None
 
     def __call__(self, texts: Sequence[str], role: str | None = None) -> Tokens:
-        """Tokenise ``B`` texts; ``role`` chooses the prompt, that of texts without one where not given."""
+        """Tokenise ``B`` texts; ``role`` chooses the prompt, that of texts without one where not given.
+
+        Raises:
+            InputError: A text has the token that every text has once more than once, or not at all.
+        """
         prompt = self.prompts.get(role or ANY_TEXT, "")
         rows: list[list[int]] = (
             self.tokenizer(
@@ -147,9 +181,53 @@ class TextTokenizer:
             if texts
             else []
         )
+        if self.once is not None:
+            self._check_once(rows, texts)
         if self.first_token is not None:
             rows = [[self.first_token, *row[1:]] for row in rows]
         return Tokens.from_lists(rows, self._prompt_tokens(prompt))
+
+    def pairs(self, first: Sequence[str], second: Sequence[str]) -> Tokens:
+        """Tokenise ``B`` pairs, each as one text with a separator between its sides.
+
+        The prompt of texts without a role stands in front of the first side. A pair that is too long is cut at
+        ``max_tokens`` together, token by token at the end of its longer side.
+
+        Args:
+            first: One side of each pair.
+            second: The other side.
+
+        Returns:
+            A text a pair, with segments where the tokenizer gives its encoder any.
+        """
+        if not first:
+            return Tokens.from_lists([])
+        prompt = self.prompts.get(ANY_TEXT, "")
+        made = self.tokenizer(
+            [prompt + text for text in first],
+            list(second),
+            truncation=True,
+            max_length=self.max_tokens,
+            padding=False,
+        )
+        rows = made["input_ids"]
+        if self.first_token is not None:
+            rows = [[self.first_token, *row[1:]] for row in rows]
+        tokens = Tokens.from_lists(rows, self._prompt_tokens(prompt))
+        if "token_type_ids" not in made:
+            return tokens
+        return dataclasses.replace(tokens, segments=Tokens.from_lists(made["token_type_ids"]).ids)
+
+    def _check_once(self, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
+        for row, text in zip(rows, texts, strict=True):
+            if (times := row.count(self.once)) != 1:
+                token = self.tokenizer.convert_ids_to_tokens(self.once)
+                shown = text if len(text) <= 60 else f"{text[:57]}..."
+                what = f"holds the token {token} itself" if times else f"is left without the token {token}"
+                raise InputError(
+                    f"the text {shown!r} {what}, at which its vector is read; every text has it once, from the "
+                    "prompt. Take it out of the text, raise --max-tokens, or use another pooling."
+                )
 
     @property
     def special_tokens_around(self) -> tuple[int, int]:

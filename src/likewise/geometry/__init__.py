@@ -11,7 +11,14 @@ from likewise.geometry.histograms import Histogram, similarity_histograms
 from likewise.geometry.negatives import FalseNegatives, effective_negatives, false_negatives, penalty_entropy
 from likewise.geometry.neighbours import Hubness, duplicates, hubness
 from likewise.geometry.spectrum import Spectrum, channel_correlation, effective_rank, singular_values, spectrum
-from likewise.geometry.sphere import alignment, even_uniformity, mean_cosine, positive_cosine, uniformity
+from likewise.geometry.sphere import (
+    alignment,
+    coordinate_spread,
+    even_uniformity,
+    mean_cosine,
+    positive_cosine,
+    uniformity,
+)
 from likewise.geometry.summary import one_line, summary
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "alignment",
     "centroid_gap",
     "channel_correlation",
+    "coordinate_spread",
     "correlation_within",
     "cross_uniformity",
     "describe",

@@ -14,7 +14,7 @@ from likewise.geometry.rows import other_row, sampled, unit_pair, unit_rows
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["alignment", "even_uniformity", "mean_cosine", "positive_cosine", "uniformity"]
+__all__ = ["alignment", "coordinate_spread", "even_uniformity", "mean_cosine", "positive_cosine", "uniformity"]
 
 
 @torch.no_grad()
@@ -152,3 +152,30 @@ def mean_cosine(x: Float[Tensor, "N D"]) -> float:
     total = float(rows.sum(dim=0, dtype=torch.float64).square().sum())
     squares = float(torch.linalg.vector_norm(rows, dtype=torch.float64)) ** 2  # N, but for rounding
     return (total - squares) / (len(rows) * (len(rows) - 1))
+
+
+@torch.no_grad()
+def coordinate_spread(x: Float[Tensor, "N D"]) -> float:
+    """How far the coordinates spread, beside those of random unit vectors: a quick look for collapse.
+
+    ``sqrt(D) * mean_d std_i x_id`` with ``x_i`` the rows on the unit sphere and the biased standard deviation.
+
+    Args:
+        x: Vectors; rows are put on the unit sphere first.
+
+    Returns:
+        A number in [0, 1]; 0: all rows are one point, 1: every one has a standard deviation of
+        ``1 / sqrt(D)``, as those of random unit vectors.
+
+    Raises:
+        ValueError: Fewer than two rows, a row is not finite or is zero.
+
+    Cost: O(N D).
+    Source: Chen and He 2021 (SimSiam), arXiv 2011.10566, figure 2.
+
+    Example:
+        >>> round(coordinate_spread(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 4)
+        1.0
+    """
+    rows = unit_rows(x, "coordinate_spread", at_least=2).double()
+    return float(rows.std(dim=0, correction=0).mean()) * math.sqrt(rows.shape[1])

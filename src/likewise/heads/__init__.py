@@ -1,15 +1,29 @@
 """What stands between a tower and a loss."""
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
+from likewise.heads.pair import PairHead
+from likewise.heads.pair_norm import PairBatchNorm, PairNorm, PairProjector
+from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
+from likewise.heads.pooler import BackbonePooler
 from likewise.heads.projector import NORM_FLOOR, TanhProjection, unit_vectors
+from likewise.heads.top_layers import TopLayersPool
 from likewise.heads.whitening import ShuffledGroupWhitening, Whitening
 
 __all__ = [
     "NORM_FLOOR",
+    "BackbonePooler",
     "MaskedLanguageHead",
     "MaskedLanguageModel",
+    "PairBatchNorm",
+    "PairHead",
+    "PairIndex",
+    "PairNorm",
+    "PairProjector",
+    "PairScorer",
     "ShuffledGroupWhitening",
     "TanhProjection",
+    "TopLayersPool",
     "Whitening",
+    "ranked",
     "unit_vectors",
 ]

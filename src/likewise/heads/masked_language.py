@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from likewise import distributed, pairwise
 from likewise.encoders import TextEncoder, Tokens, masked_language_weights
-from likewise.losses import RowLosses
+from likewise.losses import RowLosses, table_cross_entropy
 from likewise.views import TokenMasking
 
 __all__ = ["MaskedLanguageHead", "MaskedLanguageModel"]
@@ -86,12 +83,13 @@ class MaskedLanguageHead(nn.Module):
 
         Cost: O((n + V) E) memory: the ``n x V`` logits exist one tile at a time.
         """
-        hidden = self.norm(self.activation(self.dense(features)))  # [n, E]
-        # The bias is one more entry of every row of the table, for which every token has a 1.
-        query = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
-        key = torch.cat([embedding, self.bias[:, None]], dim=1)
-        terms = pairwise.softmax_terms(query, key, picked=target)
-        return cast("Tensor", terms.over_keys) - cast("Tensor", terms.picked)
+        hidden = self.transform(features)  # [n, E]
+        return table_cross_entropy(hidden, embedding, target, bias=self.bias, precision="auto").values
+
+    def transform(self, features: Tensor) -> Tensor:
+        """Return what is compared with the table, ``h``, for features ``[n, H]``: ``[n, E]``."""
+        hidden: Tensor = self.norm(self.activation(self.dense(features)))
+        return hidden
 
 
 class MaskedLanguageModel(nn.Module):
@@ -126,6 +124,4 @@ class MaskedLanguageModel(nn.Module):
         masked, chosen = self.masking(tokens)
         features = encoder.token_features(masked)[chosen]  # [n, H]
         losses: Tensor = self.head(features, encoder.token_embedding, tokens.ids[chosen])  # [n]
-        if not distributed.any_process(len(losses) > 0):
-            return losses.sum()
-        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean()
+        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean_or_zero()

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from likewise.losses.alike_targets import alike_targets
+from likewise.losses.bce_softmax import bce_softmax
+from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.info_nce import InfoNCE, info_nce
+from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
 from likewise.losses.other_texts import other_texts
+from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
+from likewise.losses.table import table_cross_entropy
 
 __all__ = [
+    "DistilledPairLoss",
     "InfoNCE",
     "LayerWeighting",
     "Nested2D",
     "NestedDraw",
     "NestedVariant",
+    "PairTask",
     "RowLosses",
     "SimilarityMask",
     "alike_targets",
+    "bce_softmax",
+    "distillation",
     "info_nce",
+    "listwise_distillation",
     "load_balance",
     "mutual_information",
     "nested_widths",
     "other_texts",
     "specified_expert",
+    "table_cross_entropy",
 ]

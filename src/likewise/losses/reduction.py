@@ -60,3 +60,12 @@ class RowLosses:
                 "told from. Use larger batches, or check the labels and masks."
             )
         return total * num_processes / num_counted
+
+    def mean_or_zero(self) -> Float[Tensor, ""]:
+        """Average the counted rows of all processes; where none counts at all, 0 with a gradient of 0.
+
+        For a term that a batch may have nothing for: no row of it has a label, no token was hidden.
+        """
+        if not distributed.any_process(bool(self.counted.any())):
+            return torch.where(self.counted, self.values, 0.0).sum()
+        return self.mean()

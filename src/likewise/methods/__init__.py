@@ -30,6 +30,14 @@ METHODS = {
         "likewise.methods.text.esimcse:ESimCSE",
         "Sentence embeddings from bare sentences of uneven length: repeated words and a queue",
     ),
+    "defsent-plus": MethodEntry(
+        "likewise.methods.text.defsent_plus:DefSentPlus",
+        "Sentence embeddings from a dictionary: each definition finds its entry; and a reverse dictionary",
+    ),
+    "multicsr": MethodEntry(
+        "likewise.methods.text.multicsr:MultiCSR",
+        "Sentence embeddings from triples that a language model wrote: written, curated, masked",
+    ),
     "whitenedcse": MethodEntry(
         "likewise.methods.text.whitenedcse:WhitenedCSE",
         "Sentence embeddings from bare sentences whose space is a cone: views whitened in shuffled groups",
@@ -37,6 +45,17 @@ METHODS = {
     "debcse": MethodEntry(
         "likewise.methods.text.debcse:DebCSE",
         "Sentence embeddings from a corpus that holds paraphrases: pairs drawn against the bias of shared words",
+    ),
+    "cross-encoder": MethodEntry(
+        "likewise.methods.text.cross_encoder:CrossEncoderMethod",
+        "Scores of labelled pairs by reading both texts at once: accurate, slow, a teacher",
+    ),
+    "dse": MethodEntry(
+        "likewise.methods.text.dse:DSE", "Scores of pairs from embeddings and a light head, distilled from a teacher"
+    ),
+    "ccp": MethodEntry(
+        "likewise.methods.text.ccp:CCP",
+        "Sentence embeddings of many languages in one space, from documents without translations",
     ),
     "2dmse": MethodEntry(
         "likewise.methods.text.mse2d:MSE2D",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
@@ -58,6 +58,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         from_data: Settings that :meth:`completed` fills where they are not given.
         continues: Where training is repeated in rounds, whether a round goes on from the weights of the one before;
             else it begins with those that were loaded.
+        free_on_resume: Settings that may differ when a run goes on, because no number of it depends on them.
     """
 
     paper: ClassVar[Paper]
@@ -73,6 +74,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     products: ClassVar[Mapping[str, str]] = {}
     from_data: ClassVar[frozenset[str]] = frozenset()
     continues: ClassVar[bool] = False
+    free_on_resume: ClassVar[frozenset[str]] = frozenset()
 
     config_type: ClassVar[type]
     encoder_config_type: ClassVar[type]
@@ -135,6 +137,23 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             InputError: The rows cannot be used together.
         """
         return table
+
+    @classmethod
+    def own_validation(
+        cls, config: ConfigT, data: str, rename: Mapping[str, str]
+    ) -> Callable[[Method[ConfigT]], Mapping[str, float]] | None:
+        """Return how the method itself is measured on ``--eval-data``, where its vectors are not all of it.
+
+        Args:
+            config: The method's settings.
+            data: What ``--eval-data`` says.
+            rename: Names of its columns by ours, as those of the training rows.
+
+        Returns:
+            Measures the method as it is, the figure that tells which model to keep first (higher is better); None for
+            the task that ``validation`` names, on :meth:`embedder`.
+        """
+        return None
 
     @abstractmethod
     def views(self) -> Views:

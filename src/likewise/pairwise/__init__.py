@@ -7,6 +7,7 @@ rows goes through here. :mod:`likewise.pairwise.reference` has the dense twin of
 
 from __future__ import annotations
 
+from likewise.pairwise.complements import softmax_bce
 from likewise.pairwise.counting import histogram
 from likewise.pairwise.nearest import topk
 from likewise.pairwise.operands import operand_values, operands_are_rounded, without_autocast
@@ -33,6 +34,7 @@ __all__ = [
     "logsumexp",
     "operand_values",
     "operands_are_rounded",
+    "softmax_bce",
     "softmax_terms",
     "sum",
     "topk",

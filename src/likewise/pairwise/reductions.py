@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, Unpack, cast, overload
 
-import torch
 from torch import Tensor
 
 from likewise.pairwise.pairs import PairOptions, Pairs
 from likewise.pairwise.plain import plain_softmax_terms
 from likewise.pairwise.reducers import Expectations, LogSumExps, Sums
+from likewise.pairwise.softmax import check_picked
 from likewise.pairwise.tilewise import reduce_tiles
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def softmax_terms(
     _check_over("logsumexp", over)
     pairs = Pairs.of("logsumexp", query, key, **options)
     if picked is not None:
-        _check_picked(picked, pairs)
+        check_picked(picked, pairs)
     if pairs.score_mod is None and pairs.num_rows and pairs.num_columns:
         return SoftmaxTerms(*plain_softmax_terms(pairs, over, picked))
     found = reduce_tiles(pairs, LogSumExps(pairs, over, picked))
@@ -232,19 +232,6 @@ def expectation(
 def _check_over(name: str, over: str) -> None:
     if over not in ("keys", "queries", "both"):
         raise ValueError(f"{name}: over is {over!r}; accepted are 'keys', 'queries' and 'both'. Choose one of them.")
-
-
-def _check_picked(picked: Tensor, pairs: Pairs) -> None:
-    if picked.shape != (pairs.num_rows,) or picked.dtype != torch.int64:
-        raise ValueError(
-            f"{pairs.name}: picked is {picked.dtype} {list(picked.shape)} for {pairs.num_rows} rows; it is int64 [N], "
-            "a column for each row. Give one for each."
-        )
-    if pairs.num_rows and not 0 <= int(picked.min()) <= int(picked.max()) < pairs.num_columns:
-        raise ValueError(
-            f"{pairs.name}: picked names columns from {int(picked.min())} to {int(picked.max())}; columns go from 0 to "
-            f"{pairs.num_columns - 1}. Subtract the offset of this block of keys."
-        )
 
 
 def _asked_for(over: Over, rows: Tensor | None, columns: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:

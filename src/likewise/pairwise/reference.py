@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from likewise.pairwise.pairs import PairOptions
     from likewise.pairwise.sides import Vectors
 
-__all__ = ["AllPairs", "all_pairs", "expectation", "histogram", "logsumexp", "sum", "topk"]
+__all__ = ["AllPairs", "all_pairs", "expectation", "histogram", "logsumexp", "softmax_bce", "sum", "topk"]
 
 
 class AllPairs(NamedTuple):
@@ -106,6 +106,15 @@ def expectation(
         return torch.where(counts, weight * value(score), 0.0).sum(axis)
 
     return _along(reduce, over)
+
+
+def softmax_bce(query: Vectors, key: Vectors, *, picked: Int[Tensor, "N"], **options: Unpack[PairOptions]) -> Tensor:
+    """``-log p_i,picked[i] - sum_j log(1 - p_ij)`` over all other columns; the picked pair counts always."""
+    score, counts = all_pairs(query, key, **options)
+    others = torch.ones_like(counts).scatter(1, picked[:, None], False)
+    log_p = torch.log_softmax(torch.where(counts | ~others, score, -torch.inf), 1)
+    terms = torch.where(others, torch.log1p(-torch.where(others, log_p, -torch.inf).exp()), 0.0)
+    return -log_p.gather(1, picked[:, None])[:, 0] - terms.sum(1)
 
 
 def topk(query: Vectors, key: Vectors, k: int, **options: Unpack[PairOptions]) -> tuple[Tensor, Int[Tensor, "N k"]]:

@@ -377,4 +377,6 @@ def _place(given: object, folder: Path) -> str:
     name = str(given)
     if name.startswith(("hf:", "demo:")):
         return name
+    if name.startswith("documents:"):
+        return f"documents:{folder / Path(name.removeprefix('documents:')).expanduser()}"
     return str(folder / Path(name).expanduser())

@@ -1,13 +1,16 @@
 """How positives are made."""
 
 from likewise.views.base import Batch, Views
+from likewise.views.context import ContextViews, context_pair
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.sampled import SampledPairs
-from likewise.views.text import Swapped, TextChange, TextInput, TextViews, TokenChange
+from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
     "Batch",
+    "ContextViews",
+    "PairViews",
     "SampledPairs",
     "SubwordRepeat",
     "Swapped",
@@ -18,4 +21,5 @@ __all__ = [
     "TokenMasking",
     "Views",
     "WordRepeat",
+    "context_pair",
 ]

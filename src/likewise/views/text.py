@@ -14,7 +14,7 @@ from likewise.errors import InputError
 from likewise.sampling.duplicates import text_key
 from likewise.views.base import Batch
 
-__all__ = ["Swapped", "TextChange", "TextInput", "TextViews", "TokenChange"]
+__all__ = ["PairViews", "Swapped", "TextChange", "TextInput", "TextViews", "TokenChange"]
 
 
 class TextChange(Protocol):
@@ -159,3 +159,34 @@ class Swapped:
 def _of_all(examples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """Lay what the rows hold under a name end to end."""
     return [value for example in examples for value in example.get(name, ())]
+
+
+@dataclass(frozen=True)
+class PairViews:
+    """Rows of two texts to token batches in which both are one text, for encoders that read pairs.
+
+    Args:
+        tokenizer: The encoder's tokenizer.
+        first: Column of the first side.
+        second: Column of the second side.
+        values: As in :class:`TextViews`.
+    """
+
+    tokenizer: TextTokenizer
+    first: str
+    second: str
+    values: Sequence[str] = ()
+
+    def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+        """Pick both texts and the values of one row; nothing is drawn."""
+        return {"pair": (row[self.first], row[self.second]), **self._of_values(row, random)}
+
+    def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
+        """Tokenise ``B`` pairs in one call, as the input "pair"."""
+        batch = self._of_values.collate(examples, row_index)
+        sides = [[example["pair"][side] for example in examples] for side in (0, 1)]
+        return Batch({"pair": self.tokenizer.pairs(*sides), **batch.inputs}, batch.row_index)
+
+    @property
+    def _of_values(self) -> TextViews:
+        return TextViews(self.tokenizer, {}, self.values)

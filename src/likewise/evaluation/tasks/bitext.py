@@ -12,6 +12,7 @@ from torch import Tensor
 from likewise import pairwise
 from likewise.data import Column, Table, Text, open_table
 from likewise.data.checking import BadRows
+from likewise.encoders.embedder import HasDomains
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import Floats, measured
 from likewise.evaluation.definition import Definition
@@ -45,6 +46,10 @@ class BitextSettings:
     """cosine, or margin: the cosine over the mean cosine of both texts to their nearest neighbours."""
     k: int = 4
     """Neighbours of each text that the margin is taken over, >= 1 (paper: 4)."""
+    source_domain: str | None = None
+    """Domain of the sources, for a model that has domains: their language, say."""
+    target_domain: str | None = None
+    """Domain of the targets."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -79,6 +84,8 @@ def bitext(
     *,
     scoring: Literal["cosine", "margin"] = BitextSettings.scoring,
     k: int = BitextSettings.k,
+    source_domain: str | None = None,
+    target_domain: str | None = None,
     batch_size: int = 256,
     precision: str = "auto",
     bootstrap: int = 1000,
@@ -99,6 +106,8 @@ def bitext(
         data: Rows of ``source`` and ``target`` (:func:`open_bitext`).
         scoring: "cosine" or "margin".
         k: Neighbours the margin is taken over; at most the texts there are.
+        source_domain: Domain for which sources are encoded, of a model that has domains; None: none is said.
+        target_domain: The same for targets.
         batch_size: Texts encoded at a time.
         precision: How texts are encoded: "auto", "bf16" or "fp32".
         bootstrap: Replicates for the 95 % intervals over rows; 0: no intervals.
@@ -111,19 +120,27 @@ def bitext(
         pairs that are right, recall the share of rows with a right one. All in [0, 1].
 
     Raises:
-        InputError: A vector is zero or not finite.
+        InputError: A vector is zero or not finite, or the model has no such domain.
 
     Cost: O((N + M) D + N k) memory, O(N M D) time.
     Source: Artetxe and Schwenk 2019, arXiv 1811.01136, eq. 1 and section 3.2 (ratio margin, k = 4; pairs that choose
     each other are its "intersection").
     """
     build_settings(BitextSettings, {"scoring": scoring, "k": k}, of="bitext")
+    domains = {"source_domain": source_domain, "target_domain": target_domain}
     source, target = (data.column(side).to_pylist() for side in ("source", "target"))
     sources, targets = (list(dict.fromkeys(texts)) for texts in (source, target))
-    vectors = unit_vectors(
-        embedder, [*sources, *targets], name=data.name, batch_size=batch_size, precision=precision, progress=progress
+    x, y = (
+        unit_vectors(
+            _of_domain(embedder, domain),
+            texts,
+            name=data.name,
+            batch_size=batch_size,
+            precision=precision,
+            progress=progress,
+        )
+        for texts, domain in ((sources, source_domain), (targets, target_domain))
     )
-    x, y = vectors.split([len(sources), len(targets)])
     forward, backward = _best(x, y, scoring, k)
     place_x, place_y = ({text: i for i, text in enumerate(texts)} for texts in (sources, targets))
     pairs = {(place_x[one], place_y[other]) for one, other in zip(source, target, strict=True)}
@@ -141,7 +158,11 @@ def bitext(
         "bitext",
         embedder,
         data,
-        settings={"scoring": scoring, **({"k": k} if scoring == "margin" else {})},
+        settings={
+            "scoring": scoring,
+            **({"k": k} if scoring == "margin" else {}),
+            **{name: domain for name, domain in domains.items() if domain is not None},
+        },
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
@@ -150,6 +171,14 @@ def bitext(
         num_items=len(means),
         items="rows",
     )
+
+
+def _of_domain(embedder: Embedder, domain: str | None) -> Embedder:
+    if domain is None:
+        return embedder
+    if not isinstance(embedder, HasDomains):
+        raise InputError(f"{embedder.name} has no domains; leave the domain '{domain}' out.")
+    return embedder.for_domain(domain)
 
 
 def _best(x: Tensor, y: Tensor, scoring: str, k: int) -> tuple[list[int], list[int]]:
