@@ -28,6 +28,7 @@ NAMES = {
     "whitenedcse": "whitening of views in shuffled groups against SimCSE, more views, and whitening without training",
     "debcse": "pairs drawn by inverse propensity against SimCSE's copies: quality, and the bias of shared words",
     "dse": "a distilled student against its teacher and against few labels: quality, passes and pairs a second",
+    "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",

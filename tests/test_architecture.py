@@ -17,7 +17,7 @@ LAYERS = (
     ("api",),
     ("run_config",),
     ("products",),
-    ("search",),
+    ("search", "flows"),
     ("methods", "evaluation"),
     ("artefact",),
     ("training",),

@@ -11,8 +11,11 @@ THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
 """What a method needs otherwise than the smallest setting of these checks."""
 
-OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}}
+OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}, "dialog2flow": {"mode": "joint"}}
 """Settings under which a method reads the columns that it may have."""
+
+LOWERED_SETTINGS: dict[str, dict[str, Any]] = {"dialog2flow": {"label_temperature": 0.02}}
+"""Settings under which training can take most of a loss away: soft targets have an entropy that is always left."""
 
 YES_OR_NO = ("cross-encoder", "dse")
 """Methods whose column label holds 0 or 1."""

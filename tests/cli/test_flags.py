@@ -38,6 +38,10 @@ OWN = {
         "head_dims random_pairs nearest_pairs listwise_weight listwise_temperature"
     ),
     "ccp": "temperature window bank bank_size in_batch_negatives batch_norm projection language_exponent",
+    "dialog2flow": (
+        "mode targets temperature label_temperature label_encoder balance min_utterances normalise head_size "
+        "head_lr_factor pair_seed"
+    ),
     "esimcse": (
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
@@ -124,7 +128,7 @@ OF_TASKS = {
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
     "pair_classification": ("", ""),
-    "few_shot": ("", "ways shots queries episodes"),
+    "few_shot": ("", "ways shots queries episodes nearest"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k"),
     "mteb:STSBenchmark": ("", ""),

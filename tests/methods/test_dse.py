@@ -252,7 +252,7 @@ def test_settings_that_cannot_be_are_refused(settings, says):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (rows(scores=None), "no column 'teacher_score'"),
+        (rows(scores=None), "brings no teacher's scores; name a model with --teacher, stored scores"),
         (
             rows(scores=[*SCORES[:4], [1.0, 2.0], [0.0]]),
             r"rows\[4\]: column 'teacher_score' has 2 numbers, in the first",

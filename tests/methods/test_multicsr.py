@@ -290,7 +290,7 @@ def test_bare_sentences_and_an_endpoint_make_a_model(tmp_path, own_cache, monkey
         assert code == 1
         assert "small would be sent 20 requests, about 2,7" in err
         assert not server.asked
-        code, err = run("--token-limit", "20000", "--price-in", "2", "--price-out", "8", "--resume")
+        code, err = run("--token-limit", "20000", "--price-in", "2", "--price-out", "8")
         assert code == 0, err
         assert len(server.asked) == 40  # two to write, two to score
         assert len(set(server.prompts)) == 40

@@ -59,4 +59,6 @@ def fail(message: str, code: int) -> int:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from likewise.data.curation import (
     Triple,
     self_curate,
 )
+from likewise.data.dialogs import Dialog, Turn, open_dialogs
 from likewise.data.dictionary import DICTIONARY_COLUMNS, Dictionary
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
@@ -32,6 +33,7 @@ __all__ = [
     "CurationReport",
     "CurationRule",
     "DataFile",
+    "Dialog",
     "Dictionary",
     "InteractionData",
     "Kind",
@@ -45,9 +47,11 @@ __all__ = [
     "Table",
     "Text",
     "Triple",
+    "Turn",
     "Vector",
     "cache_folder",
     "find_files",
+    "open_dialogs",
     "open_interactions",
     "open_retrieval",
     "open_split",

@@ -20,6 +20,7 @@ from likewise.data.blocks import BadRow
 from likewise.data.cache import cache_folder
 from likewise.data.checking import BadRows, Rejections, check_names, good_blocks, mend_or_skip, no_rows, odd_one
 from likewise.data.columns import Column
+from likewise.data.dialog_actions import action_source
 from likewise.data.dictionary_file import DICTIONARY, dictionary_source
 from likewise.data.readers import UTF_8, checked_encoding
 from likewise.data.sources import (
@@ -98,7 +99,8 @@ def open_table(
     Args:
         source: A file (``txt`` one row a line with the column ``text``, ``jsonl``, ``csv``, ``tsv`` or ``parquet``;
             all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a pattern, a folder of
-            files of one format, ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
+            files of one format, dialogs with annotated actions (:mod:`likewise.data.dialog_actions`),
+            ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
             ``datasets.Dataset``, or a table that was opened for these columns, which is returned as it is.
             ``dictionary:FILE`` is a file without a row of names: an entry, a tab, and its definitions;
             ``documents:PATH`` are texts of several languages, one sentence a line, a document a row.
@@ -188,7 +190,7 @@ def _find(source: Rows, *, streaming: bool, encoding: str) -> Source:
     if isinstance(source, str) and source.startswith(DOCUMENTS):
         return documents_source(source, encoding)
     if isinstance(source, str | Path) and not str(source).startswith(("hf:", "demo:")):
-        return file_source(source, encoding)
+        return action_source(source, encoding) or file_source(source, encoding)
     if encoding != UTF_8:
         what = f"'{source}'" if isinstance(source, str) else "a list of rows"
         raise InputError(f"encoding is {encoding}, but {what} is no file of text; leave the encoding out.")

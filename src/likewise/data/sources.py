@@ -37,6 +37,7 @@ __all__ = [
     "find_files",
     "hub_source",
     "kind_of_file",
+    "nearest_file",
     "rows_source",
     "source_of_files",
 ]
@@ -309,7 +310,7 @@ def find_files(source: str | Path) -> list[DataFile]:
             raise InputError(f"no file matches '{source}'; the pattern is looked up from {Path.cwd()}.")
         files = _named(found)
     else:
-        raise _not_found(path)
+        raise nearest_file(path, "give a file, a folder, a pattern, hf:NAME or demo:NAME.")
     for file in files:
         if file.path.stat().st_size == 0:
             raise InputError(f"{file.name} is empty (0 bytes); a data file needs at least one row.")
@@ -324,10 +325,16 @@ def _matching(pattern: Path) -> list[Path]:
     return sorted(one for one in found if one.is_file() and (hidden or not one.name.startswith(".")))
 
 
-def _not_found(path: Path) -> InputError:
+def nearest_file(path: Path, otherwise: str) -> InputError:
+    """Build the error for a path at which nothing is; it offers the nearest name beside it.
+
+    Args:
+        path: What was given.
+        otherwise: What to do where no name is near.
+    """
     parent = path.parent
     beside = nearest(path.name, (one.name for one in parent.iterdir())) if parent.is_dir() else None
-    hint = f"did you mean '{parent / beside}'?" if beside else "give a file, a folder, a pattern, hf:NAME or demo:NAME."
+    hint = f"did you mean '{parent / beside}'?" if beside else otherwise
     return InputError(f"there is no file or folder '{path}': {hint}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ _MASKED_LANGUAGE_HEADS = (
     ("vocab_transform", "vocab_layer_norm", "vocab_projector"),  # DistilBERT
 )
 """What the dense layer, the norm and the bias of a masked-language head are called in a checkpoint, by family."""
+
+_SCORES = ("ForSequenceClassification", "ForCausalLM")
+"""How the classes of transformers are called that a cross-encoder can be made of as they are."""
 
 _ROBERTA_LIKE = frozenset({"roberta", "xlm-roberta", "camembert"})
 """Kinds of transformer that are published with a masked-language head and no pooler."""
@@ -122,15 +126,21 @@ def load_cross_encoder(name: str) -> PretrainedCrossEncoder:
             random).
     """
     from sentence_transformers import CrossEncoder
+    from sentence_transformers.util import load_file_path
+    from transformers import AutoConfig
 
+    source = _resolve(name)
     with foreign_progress_off(), _readable_errors(name):
-        model = CrossEncoder(_resolve(name), device="cpu", model_kwargs={"use_safetensors": True})
-        trained_for = tuple(getattr(model.config, "architectures", None) or ())
-    if len(model) == 1 and not any(one.endswith("ForSequenceClassification") for one in trained_for):
-        raise InputError(
-            f"{name} does not score pairs: it is a {trained_for[0] if trained_for else 'model without a head'}. Give a "
-            "cross-encoder, or train one on labelled pairs with likewise train cross-encoder."
-        )
+        kinds = tuple(getattr(AutoConfig.from_pretrained(source), "architectures", None) or ())
+        saved = load_file_path(source, "config_sentence_transformers.json")
+        content = json.loads(Path(saved).read_text(encoding="utf-8")) if saved else {}
+        # Asked before it is loaded: a head that is not there would be drawn at random.
+        if content.get("model_type") != "CrossEncoder" and not any(kind.endswith(_SCORES) for kind in kinds):
+            raise InputError(
+                f"{name} does not score pairs: it is a {kinds[0] if kinds else 'model without a head'}. Give a "
+                "cross-encoder, or train one on labelled pairs with likewise train cross-encoder."
+            )
+        model = CrossEncoder(source, device="cpu", model_kwargs={"use_safetensors": True})
     return PretrainedCrossEncoder(model.eval(), name)
 
 

@@ -5,10 +5,32 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["NORM_FLOOR", "TanhProjection", "unit_vectors"]
+__all__ = ["NORM_FLOOR", "MLPProjection", "TanhProjection", "unit_vectors"]
 
 NORM_FLOOR = 1e-8
 """Smallest norm a vector is divided by: that of PyTorch's cosine similarity, which official codes use."""
+
+
+class MLPProjection(nn.Module):
+    """``W2 relu(W1 x)`` without biases: two layers that training has and the model has not.
+
+    Args:
+        in_features: Length of a feature, and of what is between the layers.
+        out_features: Length of an embedding (paper: 128).
+
+    Source: Burdisso et al. 2024 (Dialog2Flow), arXiv 2410.18481, official ``BaseContrastiveLoss``; the head of
+        Zhou et al. 2022 (DSE), arXiv 2210.00036.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_features, in_features, bias=False)
+        self.out = nn.Linear(in_features, out_features, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``features [B, H]`` to ``[B, D]``."""
+        projected: Tensor = self.out(F.relu(self.hidden(features)))
+        return projected
 
 
 class TanhProjection(nn.Module):

@@ -13,6 +13,7 @@ from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
+from likewise.losses.soft_contrast import soft_contrast
 from likewise.losses.table import table_cross_entropy
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "mutual_information",
     "nested_widths",
     "other_texts",
+    "soft_contrast",
     "specified_expert",
     "table_cross_entropy",
 ]

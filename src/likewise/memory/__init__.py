@@ -1,7 +1,8 @@
-"""What outlives a step: keys of earlier batches, slowly following towers, scores of a teacher, frozen prototypes."""
+"""What outlives a step: keys, towers that follow slowly, scores of a teacher, prototypes, what labels mean."""
 
 from likewise.memory.bank import KeyBank
 from likewise.memory.independent import IndependentComponents
+from likewise.memory.label_table import LabelTable
 from likewise.memory.momentum import MomentumTower
 from likewise.memory.prototypes import PrototypeTable, mean_embeddings
 from likewise.memory.queue import KeyQueue
@@ -11,6 +12,7 @@ __all__ = [
     "IndependentComponents",
     "KeyBank",
     "KeyQueue",
+    "LabelTable",
     "MomentumTower",
     "PrototypeTable",
     "TeacherScores",

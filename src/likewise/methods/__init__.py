@@ -65,6 +65,10 @@ METHODS = {
         "likewise.methods.text.moe_cocitation:MoECocitation",
         "One model for several domains of pairs, an expert each; pairs may come from citations",
     ),
+    "dialog2flow": MethodEntry(
+        "likewise.methods.dialog.dialog2flow:Dialog2Flow",
+        "Embeddings of what utterances do in a dialog, and the flow of dialogs as a graph",
+    ),
 }
 """Every method by name."""
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from likewise.pairwise.operands import without_autocast
 from likewise.pairwise.pairs import PairOptions, Pairs
-from likewise.pairwise.softmax import Picked, check_picked
+from likewise.pairwise.reductions import check_picked
+from likewise.pairwise.softmax import Picked
 from likewise.pairwise.tilewise import Tiles, reduce_tiles
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, Unpack, cast, overload
 
+import torch
 from torch import Tensor
 
 from likewise.pairwise.pairs import PairOptions, Pairs
 from likewise.pairwise.plain import plain_softmax_terms
 from likewise.pairwise.reducers import Expectations, LogSumExps, Sums
-from likewise.pairwise.softmax import check_picked
 from likewise.pairwise.tilewise import reduce_tiles
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from likewise.pairwise.reducers import ScoreFunction
     from likewise.pairwise.sides import Over, Vectors
 
-__all__ = ["SoftmaxTerms", "expectation", "logsumexp", "softmax_terms", "sum"]
+__all__ = ["SoftmaxTerms", "check_picked", "expectation", "logsumexp", "softmax_terms", "sum"]
 
 
 class SoftmaxTerms(NamedTuple):
@@ -232,6 +232,20 @@ def expectation(
 def _check_over(name: str, over: str) -> None:
     if over not in ("keys", "queries", "both"):
         raise ValueError(f"{name}: over is {over!r}; accepted are 'keys', 'queries' and 'both'. Choose one of them.")
+
+
+def check_picked(picked: Tensor, pairs: Pairs) -> None:
+    """Refuse anything that is not one column for each row."""
+    if picked.shape != (pairs.num_rows,) or picked.dtype != torch.int64:
+        raise ValueError(
+            f"{pairs.name}: picked is {picked.dtype} {list(picked.shape)} for {pairs.num_rows} rows; it is int64 [N], "
+            "a column for each row. Give one for each."
+        )
+    if pairs.num_rows and not 0 <= int(picked.min()) <= int(picked.max()) < pairs.num_columns:
+        raise ValueError(
+            f"{pairs.name}: picked names columns from {int(picked.min())} to {int(picked.max())}; columns go from 0 to "
+            f"{pairs.num_columns - 1}. Subtract the offset of this block of keys."
+        )
 
 
 def _asked_for(over: Over, rows: Tensor | None, columns: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from likewise.pairwise.pairs import Pairs
 
-__all__ = ["LOG2_E", "Picked", "RunningMean", "RunningSum", "Sum", "Weights", "check_picked"]
+__all__ = ["LOG2_E", "Picked", "RunningMean", "RunningSum", "Sum", "Weights"]
 
 LOG2_E = math.log2(math.e)
 
@@ -151,17 +151,3 @@ class Weights:
         if self._origin is None:
             return torch.exp2(tile, out=out)
         return torch.sub(tile, self._origin[part].unsqueeze(self.axis), out=out).exp2_()
-
-
-def check_picked(picked: Tensor, pairs: Pairs) -> None:
-    """Refuse anything that is not one column for each row."""
-    if picked.shape != (pairs.num_rows,) or picked.dtype != torch.int64:
-        raise ValueError(
-            f"{pairs.name}: picked is {picked.dtype} {list(picked.shape)} for {pairs.num_rows} rows; it is int64 [N], "
-            "a column for each row. Give one for each."
-        )
-    if pairs.num_rows and not 0 <= int(picked.min()) <= int(picked.max()) < pairs.num_columns:
-        raise ValueError(
-            f"{pairs.name}: picked names columns from {int(picked.min())} to {int(picked.max())}; columns go from 0 to "
-            f"{pairs.num_columns - 1}. Subtract the offset of this block of keys."
-        )

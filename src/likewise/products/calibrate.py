@@ -78,12 +78,14 @@ class Calibrate(Product):
         )
         folder = Path(self.out)
         artefact.save(encoder.with_domains(fitted.domains), folder, artefact.About.of(model.about), model.kept)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for language, texts in sentences.items():
-            before, after = fitted.scores.get(language, (None, None))
-            turned = before is not None and after is not None and after > before
-            rows.append({"language": language, "sentences": len(texts), "turned": turned,
-                         "csls_before": before, "csls_after": after})  # fmt: skip
+            row: dict[str, Any] = {"language": language, "sentences": len(texts)}
+            if self.rotate != "none":
+                before, after = fitted.scores.get(language, (None, None))
+                turned = before is not None and after is not None and after > before
+                row |= {"turned": turned, "csls_before": before, "csls_after": after}
+            rows.append(row)
         return ProductResult(rows=rows, files=[folder])
 
     def _check(self) -> None:

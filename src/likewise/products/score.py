@@ -121,7 +121,8 @@ class Score(Product):
             if judged:
                 theirs = quality(taught)
                 figures |= {f"teacher_{name}": value for name, value in theirs.items()}
-                figures["relative_degradation"] = (theirs[main] - figures[main]) / theirs[main]
+                if theirs[main] > 0:  # of a teacher that is worse than chance there is nothing to lose
+                    figures["relative_degradation"] = (theirs[main] - figures[main]) / theirs[main]
             figures["speed_up"] = figures["pairs_per_s"] / figures["teacher_pairs_per_s"]
         rows = [
             {"a": a, "b": b, **dict(zip(task.score_names, map(float, row), strict=True)), **_answer(task, row)}

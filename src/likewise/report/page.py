@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from likewise.report import colours, plots
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from likewise.report.network import Network
 
 __all__ = ["Fragment", "Page"]
 
@@ -33,6 +35,13 @@ class _Drawing:
 
 
 @dataclass(frozen=True)
+class _Graph:
+    network: Network
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
 class _Section:
     title: str
 
@@ -41,6 +50,9 @@ class _Section:
 class _Folded:
     summary: str
     fragment: Fragment
+
+
+_Piece: TypeAlias = "str | _Drawing | _Graph | _Section | _Folded"
 
 
 class Fragment:
@@ -58,7 +70,7 @@ class Fragment:
     """
 
     def __init__(self) -> None:
-        self._pieces: list[str | _Drawing | _Section | _Folded] = []
+        self._pieces: list[_Piece] = []
 
     def heading(self, text: str, level: int = 2) -> None:
         """Add a heading without an entry in the table of contents.
@@ -154,10 +166,22 @@ class Fragment:
         Raises:
             ValueError: ``caption`` or ``alt`` is empty.
         """
-        for name, value in (("caption", caption), ("alt", alt)):
-            if not value.strip():
-                raise ValueError(f"{name} of a figure is empty; say in a sentence what it shows.")
+        _check_words(caption, alt)
         self._pieces.append(_Drawing(type(figure)(figure), caption, alt))
+
+    def network(self, network: Network, *, caption: str, alt: str) -> None:
+        """Add a directed graph that one can ask: weak edges can be hidden, and a node tells more when it is pointed at.
+
+        Args:
+            network: Nodes, edges and the way that stands out.
+            caption: Stands below the drawing.
+            alt: Tells in words what it shows, to who does not see it.
+
+        Raises:
+            ValueError: ``caption`` or ``alt`` is empty.
+        """
+        _check_words(caption, alt)
+        self._pieces.append(_Graph(network, caption, alt))
 
     def details(self, summary: str, fragment: Fragment | str) -> None:
         """Add material that is folded away until it is asked for; print shows it.
@@ -214,7 +238,7 @@ class Page(Fragment):
         writer = _Writer()
         body = writer.body(self)
         lead = f'<p class="soft">{_escaped(self.lead)}</p>' if self.lead else ""
-        style = colours.style_sheet() + (_HERE / "page.css").read_text(encoding="utf-8")
+        style = colours.style_sheet() + "".join((_HERE / name).read_text(encoding="utf-8") for name in writer.styles())
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -250,6 +274,10 @@ class _Writer:
         self._anchors: dict[str, str] = {}
         self._order: dict[str, int] = {}
         self._drew = False
+        self._networks = False
+
+    def styles(self) -> list[str]:
+        return ["page.css", "network.css"] if self._networks else ["page.css"]
 
     def body(self, fragment: Fragment) -> str:
         return "".join(self._piece(piece) for piece in fragment._pieces)
@@ -261,14 +289,16 @@ class _Writer:
         return f'<nav aria-label="Contents"><ul>{entries}</ul></nav>'
 
     def scripts(self) -> str:
-        if not self._drew:
-            return ""
-        from plotly.offline import get_plotlyjs
+        found = []
+        if self._drew:
+            from plotly.offline import get_plotlyjs
 
-        ours = (_HERE / "figures.js").read_text(encoding="utf-8")
-        return f"<script>{get_plotlyjs()}</script><script>{ours}</script>"
+            found += [get_plotlyjs(), (_HERE / "figures.js").read_text(encoding="utf-8")]
+        if self._networks:
+            found.append((_HERE / "network.js").read_text(encoding="utf-8"))
+        return "".join(f"<script>{script}</script>" for script in found)
 
-    def _piece(self, piece: str | _Drawing | _Section | _Folded) -> str:
+    def _piece(self, piece: _Piece) -> str:
         if isinstance(piece, str):
             return piece
         if isinstance(piece, _Section):
@@ -276,6 +306,10 @@ class _Writer:
         if isinstance(piece, _Folded):
             inner = self.body(piece.fragment)
             return f"<details><summary>{_escaped(piece.summary)}</summary>{inner}</details>"
+        if isinstance(piece, _Graph):
+            self._networks = True
+            caption = f"<figcaption>{_escaped(piece.caption)}</figcaption>"
+            return f'<figure class="network with-way">{piece.network.html(piece.alt)}{caption}</figure>'
         return self._drawing(piece)
 
     def _anchor(self, title: str) -> str:
@@ -298,6 +332,12 @@ class _Writer:
             f'<script type="application/json">{data}</script>'
             f"<figcaption>{_escaped(drawing.caption)}</figcaption></figure>"
         )
+
+
+def _check_words(caption: str, alt: str) -> None:
+    for name, value in (("caption", caption), ("alt", alt)):
+        if not value.strip():
+            raise ValueError(f"{name} of a figure is empty; say in a sentence what it shows.")
 
 
 def _escaped(text: str) -> str:

@@ -12,18 +12,21 @@ from likewise.sampling.inverse_propensity import (
     inverse_propensity,
     quantile_thresholds,
 )
+from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
 from likewise.sampling.pair_report import describe_pairs
 from likewise.sampling.stream import StreamPlan
 from likewise.sampling.surface import SurfaceMeasure, SurfaceTexts, surface_similarity
 
 __all__ = [
+    "Balance",
     "BatchLoader",
     "BatchPlan",
     "Drawn",
     "GroupPlan",
     "Grouping",
     "IPWPairSampler",
+    "LabelPairs",
     "Plan",
     "PlannedBatch",
     "RowKeys",

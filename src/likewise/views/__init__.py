@@ -2,6 +2,7 @@
 
 from likewise.views.base import Batch, Views
 from likewise.views.context import ContextViews, context_pair
+from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.sampled import SampledPairs
@@ -10,6 +11,7 @@ from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextV
 __all__ = [
     "Batch",
     "ContextViews",
+    "LabelledViews",
     "PairViews",
     "SampledPairs",
     "SubwordRepeat",

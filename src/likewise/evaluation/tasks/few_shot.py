@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from likewise.data.split_data import LABELLED_COLUMNS
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import Floats, mean_statistic, measured
 from likewise.evaluation.definition import Definition
+from likewise.evaluation.ranking_metrics import ndcg
 from likewise.evaluation.result import Result
 from likewise.evaluation.tasks.clustering import open_labelled
 from likewise.evaluation.vectors import unit_vectors
@@ -22,24 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFINITION", "FewShotSettings", "few_shot"]
 
+RANKS = 10
+METRICS = ("accuracy", "macro_f1", f"ndcg@{RANKS}")
+
 
 @dataclass(frozen=True)
 class FewShotSettings:
     """What an episode is."""
 
     ways: int = 5
-    """Classes of an episode, >= 2."""
+    """Classes of an episode, >= 2; 0: all that have enough texts."""
     shots: int = 5
     """Labelled texts of each class, >= 1."""
     queries: int = 15
-    """Texts of each class that are to be told, >= 1."""
+    """Texts of each class that are to be told, >= 1; 0: all others, of classes with at least twice as many texts as
+    shots and five to spare."""
     episodes: int = 600
     """Episodes, >= 1; the interval gets narrower with more of them."""
+    nearest: Literal["euclidean", "dot"] = "euclidean"
+    """A text has the class whose mean of examples is nearest: by Euclidean distance, or by dot product, which favours
+    classes whose examples lie close together."""
 
     def __post_init__(self) -> None:
         for name, least in (("ways", 2), ("shots", 1), ("queries", 1), ("episodes", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; at least {least} is accepted.")
+            value, all_of_them = getattr(self, name), name in ("ways", "queries")
+            if value < least and not (all_of_them and value == 0):
+                or_all = ", or 0 for all" if all_of_them else ""
+                raise InputError(f"{name} is {value}; at least {least} is accepted{or_all}.")
 
 
 def few_shot(
@@ -50,6 +60,7 @@ def few_shot(
     shots: int = FewShotSettings.shots,
     queries: int = FewShotSettings.queries,
     episodes: int = FewShotSettings.episodes,
+    nearest: Literal["euclidean", "dot"] = "euclidean",
     batch_size: int = 256,
     precision: str = "auto",
     bootstrap: int = 1000,
@@ -59,16 +70,21 @@ def few_shot(
     """Tell classes by the nearest mean of a few examples, in many random episodes.
 
     An episode draws ``ways`` classes, ``shots`` examples and ``queries`` other texts of each, without replacement. A
-    text has the class whose mean of the examples' unit vectors is nearest in Euclidean distance. The episodes depend on
-    data, settings and seed alone, so all models see the same ones.
+    text has the class whose mean of the examples' unit vectors is nearest, in Euclidean distance or by dot product (the
+    mean is not put on the sphere again). And for each class the texts of all classes are ranked by the dot product with
+    that mean. The episodes depend on data, settings and seed alone, so all models see the same ones.
+
+    With ``ways=0, queries=0, nearest="dot", episodes=10`` it is the measure of Dialog2Flow: all classes with at least
+    ``max(2 shots, shots + 5)`` texts, all other texts.
 
     Args:
         embedder: The model; texts are encoded with no role.
         data: Texts with labels (``clustering.open_labelled``).
-        ways: Classes of an episode.
+        ways: Classes of an episode; 0: all that have enough texts.
         shots: Labelled texts of each class.
-        queries: Texts of each class that are to be told.
+        queries: Texts of each class that are to be told; 0: all others.
         episodes: How many episodes.
+        nearest: "euclidean" or "dot".
         batch_size: Texts encoded at a time.
         precision: How texts are encoded: "auto", "bf16" or "fp32".
         bootstrap: Replicates for the 95 % interval over *episodes*: how sure the mean over episodes from these rows is,
@@ -77,27 +93,33 @@ def few_shot(
         progress: Show progress on stderr while encoding.
 
     Returns:
-        ``accuracy``: the mean over episodes, in [0, 1]; that of each episode is in ``per_item``.
+        ``accuracy``, ``macro_f1`` (mean over the classes of an episode) and ``ndcg@10`` (of the rankings, a text of the
+        class is relevant; mean over classes): means over episodes, in [0, 1]; those of each episode are in
+        ``per_item``.
 
     Raises:
-        InputError: There are fewer classes than ways, a class has fewer rows than shots + queries, or a vector is zero
-            or not finite.
+        InputError: There are fewer classes than ways, a class has fewer rows than shots + queries (with ``ways=0``:
+            fewer than two have enough), or a vector is zero or not finite.
 
     Source: Snell et al. 2017, Prototypical Networks, arXiv 1703.05175, eq. 1-2 (here with frozen unit vectors).
+        All classes, all other texts, dot product: Burdisso et al. 2024, arXiv 2410.18481, section 5.2; their code
+        computes its NDCG from where the relevant ranks are, not from the ranking, and counts the examples as to be
+        found; here it is that of the ranking.
     """
-    given = {"ways": ways, "shots": shots, "queries": queries, "episodes": episodes}
+    given = {"ways": ways, "shots": shots, "queries": queries, "episodes": episodes, "nearest": nearest}
     build_settings(FewShotSettings, given, of="few_shot")
     texts, labels = (data.column(name).to_pylist() for name in ("text", "label"))
     members: dict[str, list[int]] = {}
     for i in sorted(range(len(texts)), key=lambda i: (labels[i], texts[i])):  # the order of the rows does not matter
         members.setdefault(labels[i], []).append(i)
-    _enough(data.name, members, ways, shots, queries)
+    least = shots + queries if queries else max(2 * shots, shots + 5)
+    _enough(data.name, members, ways, least)
     vectors = unit_vectors(
         embedder, texts, name=data.name, batch_size=batch_size, precision=precision, progress=progress
     ).numpy()
     random = np.random.default_rng(seed)
-    groups = [np.array(rows) for rows in members.values()]
-    accuracy = np.array([_episode(random, groups, vectors, ways, shots, queries) for _ in range(episodes)])
+    groups = [np.array(rows) for rows in members.values() if ways or len(rows) >= least]
+    figures = np.array([_episode(random, groups, vectors, ways, shots, queries, nearest) for _ in range(episodes)])
     return Result.of(
         "few_shot",
         embedder,
@@ -106,46 +128,75 @@ def few_shot(
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
-        **vars(measured(mean_statistic(accuracy[:, None]), ("accuracy",), episodes, bootstrap, seed)),
-        per_item={"accuracy": accuracy},
+        **vars(measured(mean_statistic(figures), METRICS, episodes, bootstrap, seed)),
+        per_item=dict(zip(METRICS, figures.T, strict=True)),
         num_items=episodes,
         items="episodes",
     )
 
 
-def _enough(name: str, members: dict[str, list[int]], ways: int, shots: int, queries: int) -> None:
+def _enough(name: str, members: dict[str, list[int]], ways: int, least: int) -> None:
+    """Refuse data of which no episode can be made: ``least`` texts of each class are needed."""
     if len(members) < ways:
         raise InputError(
             f"{name} has {len(members)} classes, fewer than the {ways} ways of an episode; use at most as many ways, "
             "or add rows of other classes."
         )
+    if not ways:
+        enough = sum(len(rows) >= least for rows in members.values())
+        if enough < 2:
+            raise InputError(
+                f"{name}: {enough} of {len(members)} classes have the {least} rows that an episode takes of each, and "
+                "2 are needed; use fewer shots, or add rows."
+            )
+        return
     smallest = min(members, key=lambda label: len(members[label]))
-    if len(members[smallest]) < shots + queries:
+    if len(members[smallest]) < least:
         raise InputError(
-            f"{name}: class '{smallest}' has {len(members[smallest])} rows, fewer than the {shots} shots and {queries} "
-            "queries of an episode; use fewer of them, add rows of it, or leave the class out."
+            f"{name}: class '{smallest}' has {len(members[smallest])} rows, fewer than the {least} (shots and queries) "
+            "that an episode takes of each; use fewer of them, add rows of it, leave the class out, or use 0 ways for "
+            "all classes with enough rows."
         )
 
 
 def _episode(
-    random: np.random.Generator, groups: list[np.ndarray], vectors: Floats, ways: int, shots: int, queries: int
-) -> float:
-    """Return the accuracy of one episode."""
-    drawn = np.stack(
-        [
-            random.choice(groups[one], shots + queries, replace=False)
-            for one in random.choice(len(groups), ways, replace=False)
-        ]
+    random: np.random.Generator,
+    groups: list[np.ndarray],
+    vectors: Floats,
+    ways: int,
+    shots: int,
+    queries: int,
+    nearest: str,
+) -> tuple[float, float, float]:
+    """Return accuracy, macro F1 and nDCG of one episode."""
+    chosen = random.choice(len(groups), ways, replace=False) if ways else range(len(groups))
+    drawn = [
+        random.choice(groups[one], shots + queries if queries else len(groups[one]), replace=False) for one in chosen
+    ]
+    centroids = np.stack([vectors[rows[:shots]].mean(axis=0) for rows in drawn])  # [ways, D]
+    asked = [rows[shots:] for rows in drawn]
+    truth = np.repeat(np.arange(len(asked)), [len(rows) for rows in asked])
+    products = vectors[np.concatenate(asked)] @ centroids.T  # [queries of all, ways]
+    scores = (
+        products if nearest == "dot" else 2 * products - (centroids**2).sum(axis=1)
+    )  # less |asked|^2, for all alike
+    told = scores.argmax(axis=1)
+    right, of_class, as_class = (
+        np.bincount(numbers, minlength=len(asked)) for numbers in (truth[told == truth], truth, told)
     )
-    centroids = vectors[drawn[:, :shots]].mean(axis=1)  # [ways, D]
-    asked = vectors[drawn[:, shots:]]  # [ways, queries, D]
-    distance = (centroids**2).sum(axis=1) - 2 * asked @ centroids.T  # less the |asked|^2 that all have in common
-    return float((distance.argmin(axis=2) == np.arange(ways)[:, None]).mean())
+    order = np.argsort(-products.T, axis=1, kind="stable")[:, :RANKS]
+    gains = (truth[order] == np.arange(len(asked))[:, None]).astype(np.float64)
+    ideal = (np.arange(RANKS) < of_class[:, None]).astype(np.float64)
+    return (
+        float((told == truth).mean()),
+        float((2 * right / (of_class + as_class)).mean()),
+        float(ndcg(gains, ideal, RANKS).mean()),
+    )
 
 
 DEFINITION = Definition(
     columns=LABELLED_COLUMNS,
-    metrics=("accuracy",),
+    metrics=METRICS,
     open=open_labelled,
     measure=few_shot,
     settings=FewShotSettings,

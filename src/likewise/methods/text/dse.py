@@ -225,6 +225,8 @@ class DSE(TextMethod[Config]):
             label, kind=Number if config.task == "regression" else Label, required=config.alpha == 0
         )
         labels = (label,) if config.alpha < 1 else ()
+        # Where there is none at all, prepare says what else may bring them.
+        score = dataclasses.replace(score, required=False, all_or_none=True)
         return (a, b, *labels, *((score,) if config.rows_bring_scores else ()))
 
     @classmethod
@@ -351,6 +353,12 @@ class DSE(TextMethod[Config]):
             found = stored.of(pairs)[:, None]
             depends_on["teacher"] = stored.about["fingerprint"]
             names, of = tuple(stored.about["score_names"]), f"the teacher {stored.about['teacher']}"
+        elif "teacher_score" not in table.column_names or not table.brings(self.columns[3]).any():
+            raise InputError(
+                f"{table.name} brings no teacher's scores; name a model with --teacher, stored scores with "
+                "--teacher-scores, or the column with --columns teacher_score=THEIRS. With --alpha 0 labels alone are "
+                "learned."
+            )
         else:
             listed = table.column("teacher_score").to_pylist()
             width = len(listed[0])

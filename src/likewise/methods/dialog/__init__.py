@@ -1,0 +1,1 @@
+"""Methods that learn what an utterance of a dialog does."""
