@@ -1,5 +1,7 @@
 """What every test may use: the real packaged model, and small towers cut from it so that tests stay quick."""
 
+import gc
+import itertools
 import os
 import re
 from pathlib import Path
@@ -24,6 +26,27 @@ def _few_threads():
 def minilm() -> TextEncoder:
     """The packaged encoder, whole; not to be changed."""
     return load_text_encoder("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_is_imported_stays():
+    """Collecting what is no longer used is quick then."""
+    gc.collect()
+    gc.freeze()
+
+
+TESTS_DONE = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _models_are_freed():
+    """A text tower is part of a cycle, and these are collected the more rarely the more objects there are.
+
+    One collection for ten tests keeps a test process below what a small machine has; else gigabytes gather.
+    """
+    yield
+    if next(TESTS_DONE) % 10 == 0:
+        gc.collect()
 
 
 @pytest.fixture

@@ -66,10 +66,9 @@ def main() -> None:
             found = [row["entry"] for row in likewise.use(model, "lookup", text=description, k=3).rows]
             print(f"{description}: {', '.join(found)} (meant: {term})")
         added = likewise.use(model, "add-entries", file=f"dictionary:{new}").figures
-        found = likewise.use(
-            model, "lookup", text="the number of people who may go until no one knows it all", k=1
-        ).rows
-        print(f"{added['entries']} terms; one that was added: {found[0]['entry']}")
+        asked = "the number of people who may go until no one knows it all"
+        nearest = likewise.use(model, "lookup", text=asked, k=1).rows[0]
+        print(f"{added['entries']} terms; one that was added: {nearest['entry']}")
 
 
 if __name__ == "__main__":

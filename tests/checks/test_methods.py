@@ -127,9 +127,9 @@ def test_it_lowers_its_loss(name, tmp_path):
     assert sum(course[-5:]) < 0.8 * sum(course[:5])
 
 
-def test_it_is_deterministic_from_the_seed(name, tmp_path):
-    for run, seed in (("a", 1), ("b", 1), ("c", 2)):
-        likewise.train(name, rows(name), out=tmp_path / run, steps=4, seed=seed, progress=False, **small(name))
+def test_it_is_deterministic_from_the_seed_whatever_the_number_of_workers(name, tmp_path):
+    for run, how in (("a", {"seed": 1}), ("b", {"seed": 1, "workers": 2}), ("c", {"seed": 2})):
+        likewise.train(name, rows(name), out=tmp_path / run, steps=4, progress=False, **{**small(name), **how})
     assert losses(tmp_path / "a") == losses(tmp_path / "b")
     assert losses(tmp_path / "a") != losses(tmp_path / "c")
 
@@ -163,22 +163,16 @@ def test_it_can_be_copied_and_its_views_go_to_workers(name):
     assert examples_of(pickle.loads(pickle.dumps(method.views())), made) == examples_of(method.views(), made)
 
 
-def test_the_number_of_workers_changes_nothing(name, tmp_path):
-    for workers in (0, 2):
-        likewise.train(
-            name, rows(name), out=tmp_path / str(workers), steps=4, workers=workers, progress=False, **small(name)
-        )
-    assert losses(tmp_path / "0") == losses(tmp_path / "2")
-
-
 def test_what_is_kept_embeds_the_same_every_time_and_after_loading(name, tmp_path):
     model = likewise.train(name, rows(name), out=tmp_path / "run", steps=2, progress=False, **small(name))
+    loaded = likewise.load(tmp_path / "run")
+    assert loaded.fingerprint == model.fingerprint
+    if model.needs_domain:
+        model, loaded = (one.for_domain(next(iter(one.domains))) for one in (model, loaded))
     texts = ["a dog", "a river that is long", "a dog"]
     vectors = model.encode(texts, precision="fp32")
     assert torch.equal(vectors, model.encode(texts, precision="fp32"))
-    loaded = likewise.load(tmp_path / "run")
     assert torch.allclose(loaded.encode(texts, precision="fp32"), vectors, rtol=1e-4, atol=1e-5)
-    assert loaded.fingerprint == model.fingerprint
     assert torch.allclose(vectors.norm(dim=1), torch.ones(3))
 
 

@@ -19,6 +19,13 @@ FILES = {
     "log": [("user", "item"), *((user, item) for user in (1, 2, 3) for item in FOOD[user:]), (9, "fresh bread")],
     "bitext": [("source", "target"), *((text, f"{text}!") for text in FOOD)],
     "pairs": [("query", "positive"), *((f"what is {text}", text) for text in FOOD)],
+    "told": [
+        ("label", "sentence1", "sentence2"),
+        (1, *FOOD[:2]),
+        (0, FOOD[0], SPACE[0]),
+        (1, FOOD[1], FOOD[4]),
+        (0, FOOD[2], SPACE[1]),
+    ],
     "scored": [("score", "sentence1", "sentence2"), (5, *FOOD[:2]), (0, FOOD[0], SPACE[0]), (3, FOOD[1], FOOD[4])],
 }
 RUNS = {
@@ -32,6 +39,7 @@ RUNS = {
     "few_shot": ("labelled", "--ways", 2, "--shots", 1, "--queries", 4, "--episodes", 30),
     "ranking": ("log", "--metric", "hit@3", "--no-exclude-seen"),
     "bitext": ("bitext", "--scoring", "margin"),
+    "pair_classification": ("told",),
 }
 
 

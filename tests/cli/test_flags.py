@@ -130,7 +130,7 @@ OF_TASKS = {
     "pair_classification": ("", ""),
     "few_shot": ("", "ways shots queries episodes nearest"),
     "ranking": ("", "metric exclude_seen"),
-    "bitext": ("", "scoring k"),
+    "bitext": ("", "scoring k source_domain target_domain"),
     "mteb:STSBenchmark": ("", ""),
 }
 

@@ -77,7 +77,9 @@ def test_a_compressed_parquet_file(write):
 @pytest.mark.parametrize("name", ["notes.txt", "notes.csv", "notes.jsonl"])
 def test_a_file_in_utf16(write, name, encoding):
     content = "\ufefftext\none\n".encode(encoding)
-    assert refusal(write(name, content)) == f"{name} is written in UTF-16; save it as UTF-8."
+    assert refusal(write(name, content)) == (
+        f"{name} is written in UTF-16; pass --encoding utf-16, or save it as UTF-8."
+    )
 
 
 def test_an_empty_file(write):

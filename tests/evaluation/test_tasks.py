@@ -26,6 +26,7 @@ ROWS = {
     "few_shot": LABELLED,
     "regression": [{"text": f"text {i}", "value": i % 7} for i in range(36)],
     "ranking": [{"user": i % 6, "item": f"item {i * 7 % 20}"} for i in range(40)],
+    "pair_classification": [{"sentence1": f"a{i}", "sentence2": f"b{i}", "label": i % 2} for i in range(40)],
     "bitext": [{"source": f"source {i}", "target": f"target {i}"} for i in range(20)],
 }
 SETTINGS = {"few_shot": {"ways": 3, "shots": 2, "queries": 3, "episodes": 20}, "knn": {"k": 5}}

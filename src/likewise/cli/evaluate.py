@@ -170,7 +170,9 @@ def _show(result: Result) -> None:
     rows = [row(name, metric, part) for name, part in result.parts.items() for metric in part.metrics]
     rows += [row("mean" if result.parts else result.data, metric, result) for metric in result.metrics]
     show_rows(("data", "metric", "value", "95 % interval", "over"), rows, title=f"{result.task} of {result.model}")
-    settings = (f"{name.replace('_', ' ')} {_shown(value)}" for name, value in result.settings.items())
+    settings = (
+        f"{name.replace('_', ' ')} {_shown(value)}" for name, value in result.settings.items() if value is not None
+    )
     sys.stdout.write(f"Settings: {', '.join(settings)}.\n")
 
 

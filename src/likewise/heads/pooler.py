@@ -23,6 +23,7 @@ class BackbonePooler(nn.Module):
         RoBERTa, published without a pooler, the dense layer of its masked-language head.
 
     Example:
+        >>> import torch
         >>> BackbonePooler(2)(torch.tensor([[0.0, 0.5]]))
         tensor([[0.0000, 0.4621]], grad_fn=<TanhBackward0>)
     """

@@ -114,6 +114,7 @@ class GroupPlan:
     Cost: O(N) memory; beginning anywhere counts the batches of the earlier epochs.
 
     Example:
+        >>> import itertools
         >>> plan = GroupPlan(np.array([0, 1, 0, 1, 0, 0]), ["de", "en"], 2, seed=0)
         >>> [(batch.group, len(batch.rows)) for batch in itertools.islice(plan.batches(), 3)], plan.steps_per_epoch
         ([('de', 2), ('en', 2), ('de', 2)], 3)

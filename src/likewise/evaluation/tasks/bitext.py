@@ -161,7 +161,7 @@ def bitext(
         settings={
             "scoring": scoring,
             **({"k": k} if scoring == "margin" else {}),
-            **{name: domain for name, domain in domains.items() if domain is not None},
+            **domains,
         },
         precision=precision,
         bootstrap=bootstrap,
