@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -70,6 +70,7 @@ def test_one_group_is_the_same_under_every_permutation():
 
 
 @pytest.mark.parametrize("engine", ["zca", "cholesky"])
+@settings(deadline=None, max_examples=50)  # the first root of a process loads LAPACK
 @given(groups=st.sampled_from([1, 2, 3, 4, 6, 12]), rows=st.integers(13, 40), seed=st.integers(0, 5))
 def test_in_each_group_the_mean_is_nought_and_the_covariance_the_identity(engine, groups, rows, seed):
     found = ShuffledGroupWhitening(12, groups, eps=0.0, engine=engine, seed=seed)
