@@ -241,7 +241,7 @@ def study_of(work: Path, part: str, seeds: int) -> dict[str, Any]:
             *({"task": "bitext", "data": str(work / f"{part}-{one}.jsonl"), "name": f"{one}-en"} for one in others),
             {"task": "probe", "data": str(work / f"{part}-language.jsonl"), "name": "language"},
         ],
-        "space": str(work / f"{part}-language.jsonl"),
+        "space": {"data": str(work / f"{part}-language.jsonl")},
         "keep_models": True,
     }
 
