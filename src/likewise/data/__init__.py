@@ -1,6 +1,7 @@
 """Rows: readers of many formats to one table of checked rows, and the demo corpora."""
 
 from likewise.data.cache import cache_folder
+from likewise.data.classes import class_names
 from likewise.data.columns import Column, Kind, Label, Number, Row, Text, Vector
 from likewise.data.curation import (
     CURATION_RULES,
@@ -50,6 +51,7 @@ __all__ = [
     "Turn",
     "Vector",
     "cache_folder",
+    "class_names",
     "find_files",
     "open_dialogs",
     "open_interactions",
