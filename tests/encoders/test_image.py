@@ -27,7 +27,13 @@ def tower(encoder="mlp-16-12", **settings):
 
 @pytest.mark.parametrize(
     ("encoder", "size", "dim"),
-    [("mlp", 8, 256), ("mlp-16-12", 8, 12), ("small", 16, 256), ("resnet18-small", 16, 512), ("timm:resnet10t", 64, 512)],
+    [
+        ("mlp", 8, 256),
+        ("mlp-16-12", 8, 12),
+        ("small", 16, 256),
+        ("resnet18-small", 16, 512),
+        ("timm:resnet10t", 64, 512),
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_gives_finite_unit_vectors_of_its_length(encoder, size, dim, channels):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from likewise.methods.vision import simclr, supcon
+from likewise.methods.vision import simclr
 from likewise.views import Batch
 
 TEMPERATURE = 0.3

@@ -12,6 +12,7 @@ from likewise.errors import InputError
 from likewise.methods.vision import simclr, supcon
 from methods.table_tower import TEMPERATURE, batch_of, table, without_head
 
+
 def by_loops(values, labels, temperature=TEMPERATURE):
     """Mean over all views of: mean over their positives of -log softmax among all other views."""
     size = len(labels)

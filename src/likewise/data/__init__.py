@@ -2,7 +2,7 @@
 
 from likewise.data.cache import cache_folder
 from likewise.data.classes import class_names
-from likewise.data.columns import Column, Kind, Label, Number, Row, Text, Vector
+from likewise.data.columns import Column, Image, Kind, Label, Number, Row, Text, Vector
 from likewise.data.curation import (
     CURATION_RULES,
     CuratedTriple,
@@ -14,6 +14,7 @@ from likewise.data.curation import (
 )
 from likewise.data.dialogs import Dialog, Turn, open_dialogs
 from likewise.data.dictionary import DICTIONARY_COLUMNS, Dictionary
+from likewise.data.images import StoredImage, as_rgb
 from likewise.data.interactions import INTERACTION_COLUMNS, InteractionData, open_interactions
 from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
@@ -36,6 +37,7 @@ __all__ = [
     "DataFile",
     "Dialog",
     "Dictionary",
+    "Image",
     "InteractionData",
     "Kind",
     "Label",
@@ -44,12 +46,14 @@ __all__ = [
     "Row",
     "SplitData",
     "Stages",
+    "StoredImage",
     "StreamedTable",
     "Table",
     "Text",
     "Triple",
     "Turn",
     "Vector",
+    "as_rgb",
     "cache_folder",
     "class_names",
     "find_files",

@@ -34,7 +34,5 @@ def class_names(table: Table, column: str, *, least: int = 2) -> tuple[str, ...]
     found = [name for name in pc.unique(table.column(column)).to_pylist() if name is not None]
     if len(found) < least:
         said = f"all rows have the label '{found[0]}'" if found else "no row has a label"
-        raise InputError(
-            f"{table.name}: {said}; at least {least} classes are needed. Check the column '{column}'."
-        )
+        raise InputError(f"{table.name}: {said}; at least {least} classes are needed. Check the column '{column}'.")
     return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))

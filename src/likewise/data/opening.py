@@ -249,7 +249,7 @@ def _write(
     folder: Path, found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows
 ) -> dict[str, Any]:
     """Read the source into a folder: ``rows.arrow``, ``about.json`` and perhaps ``rejected.jsonl``."""
-    digest = ContentDigest()
+    digest = ContentDigest(columns)
     with (
         Rejections(bad_rows, folder / "rejected.jsonl", given=found.given) as rejections,
         ArrowFile(folder / "rows.arrow", [column.name for column in columns]) as file,

@@ -69,6 +69,12 @@ class Source:
     """Hex digest that stands for the contents where they are not read beforehand."""
     given: bool = field(default=False)
     """Whether the rows were given from Python rather than read from a file."""
+    paths: Sequence[Path] = ()
+    """Where the files are; empty where rows come from no files."""
+
+    def folder(self, i: int) -> Path | None:
+        """Return the folder of the file of this number, from which values that name other files go on."""
+        return self.paths[i].parent if self.paths else None
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ def source_of_files(
         read=read,
         identity=["files", *how, content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
         content=content,
+        paths=[one.path for one in files],
     )
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from likewise import distributed
-from likewise.data.columns import Column, Row, Vector
+from likewise.data.columns import Column, Row
 from likewise.data.opening import open_table
 from likewise.data.table import Table
 from likewise.errors import InputError, RunError
@@ -74,7 +75,7 @@ class Stages:
         """Return a table, made if there is none yet that depends on the same things.
 
         Args:
-            name: Name of the file: ``NAME.jsonl``, or ``NAME.parquet`` where a column holds vectors.
+            name: Name of the file: ``NAME.jsonl``, or ``NAME.parquet`` where a column holds vectors or pictures.
             columns: What its rows bring; other values of a row are kept as metadata, for people.
             make: Makes the rows.
             depends_on: Everything that the rows are a function of, as plain values: fingerprints, settings, seeds.
@@ -83,11 +84,11 @@ class Stages:
             InputError: No row was made, or one that cannot be used.
             RunError: The file cannot be written.
         """
-        vectors = any(column.kind is Vector for column in columns)
-        path = self.folder / f"{name}{'.parquet' if vectors else '.jsonl'}"
+        nested = any(pa.types.is_nested(column.kind.stored) for column in columns)
+        path = self.folder / f"{name}{'.parquet' if nested else '.jsonl'}"
 
         def write(temporary: Path) -> None:
-            count = (_write_parquet if vectors else _write_lines)(temporary, make(), columns)
+            count = (_write_parquet if nested else _write_lines)(temporary, make(), columns)
             if not count:
                 raise _no_row(name)
 
@@ -211,7 +212,6 @@ def _write_lines(path: Path, rows: Iterable[Row], columns: Sequence[Column]) -> 
 
 
 def _write_parquet(path: Path, rows: Iterable[Row], columns: Sequence[Column]) -> int:
-    import pyarrow as pa
     from pyarrow import parquet
 
     known = {column.name: column for column in columns}

@@ -68,6 +68,7 @@ class Table:
         stored = dataset.column_names
         self.column_names = [column.name for column in columns if column.name in stored]
         self.extra_names = [one.removeprefix(OTHER_PREFIX) for one in stored if one.startswith(OTHER_PREFIX)]
+        self._restored = _restored(columns)
         self._declared = dataset.select_columns(self.column_names)
         self._others = dataset.select_columns([OTHER_PREFIX + one for one in self.extra_names])
 
@@ -97,13 +98,13 @@ class Table:
         Raises:
             IndexError: There is no such row.
         """
-        return _rows_of(self._declared[self._checked(indices)], len(indices))
+        return _rows_of(self._declared[self._checked(indices)], len(indices), self._restored)
 
     def stream(self, start: int = 0) -> Iterator[Row]:
         """Go through the rows in their order, from row ``start`` on."""
         for first in range(start, len(self), STREAM_ROWS):
             last = min(first + STREAM_ROWS, len(self))
-            yield from _rows_of(self._declared[first:last], last - first)
+            yield from _rows_of(self._declared[first:last], last - first, self._restored)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a declared column as Arrow holds it, without copying it.
@@ -156,9 +157,17 @@ class Table:
         return [i % size for i in numbers]
 
 
-def _rows_of(columns: dict[str, list[Any]], count: int) -> list[Row]:
+def _restored(columns: Sequence[Column]) -> list[Column]:
+    """Choose the columns whose values are not in rows what they are in Arrow."""
+    return [column for column in columns if not column.kind.as_stored]
+
+
+def _rows_of(columns: dict[str, list[Any]], count: int, restored: Sequence[Column] = ()) -> list[Row]:
     if not columns:
         return [{} for _ in range(count)]
+    for column in restored:
+        if column.name in columns:
+            columns[column.name] = column.restored(columns[column.name])
     names = list(columns)
     return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
@@ -235,17 +244,16 @@ class StreamedTable:
             if column.name in self.column_names:
                 array = good.columns.get(column.name)
                 listed[column.name] = array.to_pylist() if array is not None else [column.tidy(None)] * len(good)
-        return _rows_of(listed, len(good))
+        return _rows_of(listed, len(good), _restored(self.columns))
 
     def _look_at_beginnings(self) -> set[str]:
         """Read the first rows of each file, so that a missing column is known before anything begins."""
         present: set[str] = set()
         brought: dict[str, bool] = {}
         for i, name in enumerate(self._source.files):
-            checker = FileChecker(self.columns, self._rename, name, brought)
+            checker = FileChecker(self.columns, self._rename, name, brought, self._source.folder(i))
             with Rejections(self._bad_rows) as rejections:
-                for block in self._source.read(i):
-                    good, bad = checker.check(block)
+                for good, bad in checker.checked(self._source.read(i)):
                     rejections.add(name, bad)
                     present |= good.columns.keys()
                     if len(good):

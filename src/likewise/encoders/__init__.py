@@ -52,6 +52,6 @@ __all__ = [
     "load_text_encoder",
     "masked_language_weights",
     "resolve_precision",
-    "share_batch_norm",
     "sentence_head_weights",
+    "share_batch_norm",
 ]

@@ -259,9 +259,7 @@ def load_image_encoder(config: ImageEncoderConfig | str | Path) -> ImageEncoder:
 
 def _fresh(config: ImageEncoderConfig) -> ImageEncoder:
     name = config.encoder
-    network = build_network(
-        name, size=config.image_size, channels=config.channels or 3, pretrained=config.pretrained
-    )
+    network = build_network(name, size=config.image_size, channels=config.channels or 3, pretrained=config.pretrained)
     return ImageEncoder(network, name, name)
 
 

@@ -80,6 +80,7 @@ class PixelMLP(nn.Sequential):
             layers += [nn.Linear(before, behind, bias=False), nn.BatchNorm1d(behind), nn.ReLU()]
         super().__init__(*layers)
 
+
 def build_network(name: str, *, size: int | None, channels: int, pretrained: bool = False) -> Network:
     """Build a network with fresh weights, or with those that it is published with.
 

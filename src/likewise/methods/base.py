@@ -25,7 +25,16 @@ from likewise.sampling import Grouping
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation
 
-__all__ = ["AugmentSettings", "Contrast", "ImageMethod", "Method", "Paper", "SentenceMethod", "StepOutput", "TextMethod"]
+__all__ = [
+    "AugmentSettings",
+    "Contrast",
+    "ImageMethod",
+    "Method",
+    "Paper",
+    "SentenceMethod",
+    "StepOutput",
+    "TextMethod",
+]
 
 ConfigT = TypeVar("ConfigT")
 

@@ -7,7 +7,7 @@ What is new there: nothing but views, a head and large batches. What matters is 
 together), that the loss is taken behind a head of two layers which is thrown away afterwards, and that the other views
 of the batch are the negatives.
 
-Objective, NT-Xent (eq. 1), over the 2B views z of a batch, cosines s over temperature t, p(i) the other view of the same
+Objective, NT-Xent (eq. 1), over the 2B views z of a batch, cosines s over temperature t, p(i) the other view of i's
 picture::
 
     rows[i] = -s(z_i, z_p(i)) / t + log sum_{k != i} exp(s(z_i, z_k) / t)
