@@ -49,6 +49,16 @@ def _models_are_freed():
         gc.collect()
 
 
+@pytest.fixture(scope="session")
+def digits() -> list[dict]:
+    """Handwritten digits of 8 x 8 pixels, as rows of image and label; not to be changed."""
+    from sklearn.datasets import load_digits
+
+    read = load_digits()
+    images = (read.images * 255 / 16).round().astype("uint8")
+    return [{"image": image, "label": int(label)} for image, label in zip(images, read.target, strict=True)]
+
+
 @pytest.fixture
 def tiny_tower() -> TextEncoder:
     """Two layers of the packaged encoder, fresh for each test."""

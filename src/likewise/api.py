@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import datasets
 
     from likewise.data import StreamedTable, Table
-    from likewise.encoders import TextEncoder
+    from likewise.encoders import Embedder
     from likewise.geometry import Geometry
     from likewise.views import Batch
 
@@ -44,7 +44,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     **settings: Any,
-) -> TextEncoder:
+) -> Embedder:
     """Train a method on your own data and return the model, which is also in ``out``.
 
     Args:
@@ -82,7 +82,7 @@ def train(
 
 def train_run(
     config: RunConfig, out: Path, *, rows: Any = None, resume: bool = False, progress: bool = True
-) -> TextEncoder:
+) -> Embedder:
     """Train what a resolved configuration says; see :func:`train`.
 
     Args:
@@ -102,7 +102,7 @@ def train_run(
     return _train(config, out, rows, resume, progress)
 
 
-def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
+def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> Embedder:
     kind = get_method(config.method)
     free = FREE_ON_RESUME | kind.free_on_resume
     if resume:
@@ -127,14 +127,16 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
     if distributed.rank() == 0:
         _save(config, table, out, trained)
     distributed.barrier()
-    return trained.embedder.eval()
+    if isinstance(trained.embedder, torch.nn.Module):
+        trained.embedder.eval()
+    return trained.embedder
 
 
 @dataclass(frozen=True)
 class _Trained:
     """What a run, or a round of it, comes to."""
 
-    embedder: TextEncoder
+    embedder: Embedder
     kept: Mapping[str, Any]
     result: TrainingResult
     round: int | None = None
@@ -179,7 +181,7 @@ def _train_rounds(
             show_progress=progress,
         )
         # The next round trains other weights, or these: what is kept of this one is a copy.
-        embedder = cast("TextEncoder", method.embedder())
+        embedder = method.embedder()
         embedder = embedder if number == rounds else copy.deepcopy(embedder)
         finished.append(_Trained(embedder, method.kept(), result, number if rounds > 1 else None))
     best = max(finished, key=lambda one: (next(iter(one.result.best.values()), 0.0), one.round))  # last of equals
@@ -295,7 +297,7 @@ def prepare_rows(
     table: Table | StreamedTable,
     folder: Path,
     *,
-    previous: TextEncoder | None = None,
+    previous: Embedder | None = None,
     number: int = 1,
     say: Callable[[str], None] | None = None,
 ) -> Table | StreamedTable:

@@ -19,7 +19,7 @@ from likewise.errors import InputError, RunError
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
-    from likewise.encoders import CrossEncoder, Embedder, TextEncoder, TokenPooling
+    from likewise.encoders import CrossEncoder, Embedder, ImageEncoder, TextEncoder, TokenPooling
     from likewise.losses import PairTask
 
 __all__ = [
@@ -81,10 +81,36 @@ class Model:
         folder: Where it is; None for a packaged model or a name on the model hub.
     """
 
-    embedder: TextEncoder
+    embedder: Embedder
     about: Mapping[str, Any]
     kept: Mapping[str, Any]
     folder: Path | None
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """The model itself, where it reads texts.
+
+        Raises:
+            InputError: It reads something else.
+        """
+        from likewise.encoders import TextEncoder
+
+        if not isinstance(self.embedder, TextEncoder):
+            raise InputError(f"{self.embedder.name} reads pictures; this is for models that read texts.")
+        return self.embedder
+
+    @property
+    def image_encoder(self) -> ImageEncoder:
+        """The model itself, where it reads pictures.
+
+        Raises:
+            InputError: It reads something else.
+        """
+        from likewise.encoders import ImageEncoder
+
+        if not isinstance(self.embedder, ImageEncoder):
+            raise InputError(f"{self.embedder.name} reads texts; this is for models that read pictures.")
+        return self.embedder
 
 
 def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any] | None = None) -> None:
@@ -167,8 +193,11 @@ def load(
     domain: str | None = None,
     prompt: str | None = None,
     pooling: TokenPooling | None = None,
-) -> TextEncoder:
+) -> Embedder:
     """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
+
+    A model that reads texts is a :class:`likewise.encoders.TextEncoder`, one that reads pictures a
+    :class:`likewise.encoders.ImageEncoder`; what follows ``model`` is for texts.
 
     Args:
         model: A folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub.
@@ -193,7 +222,7 @@ def load(
         >>> model.encode(["a small house for a dog"]).shape
         torch.Size([1, 384])
     """
-    from likewise.encoders import load_text_encoder
+    from likewise.encoders import is_image_encoder, load_image_encoder, load_text_encoder
     from likewise.training.folder import RESOLVED
 
     folder = Path(model)
@@ -205,6 +234,12 @@ def load(
         raise InputError(
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
+    if is_image_encoder(folder):
+        asked = {"layers": layers, "dims": dims, "domain": domain, "prompt": prompt, "pooling": pooling}
+        given = [name for name, value in asked.items() if value is not None]
+        if given:
+            raise InputError(f"{folder} reads pictures, and --{given[0]} is for texts; leave it out.")
+        return load_image_encoder(folder)
     encoder = load_text_encoder(str(model))
     if pooling is not None:
         encoder = encoder.pooled(pooling)
@@ -271,10 +306,10 @@ def pair_scorer_of(model: Model, *, both_orders: bool = False) -> CrossEncoder:
     if "pair_head" in model.kept:
         head = PairHead.of(model.kept["pair_head"]["settings"])
         head.load_state_dict(model.kept["pair_head"]["weights"])
-        return PairScorer(model.embedder, head.eval(), task, both_orders=both_orders)
+        return PairScorer(model.text_encoder, head.eval(), task, both_orders=both_orders)
     if both_orders:
         raise InputError(f"{model.embedder.name} reads both texts at once; --both-orders is for a student's head.")
-    joint = JointEncoder(model.embedder, task.num_scores, score_names=task.score_names)
+    joint = JointEncoder(model.text_encoder, task.num_scores, score_names=task.score_names)
     joint.head.load_state_dict(model.kept["joint_head"])
     return joint.eval()
 

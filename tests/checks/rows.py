@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from likewise.data import Column, Label, Number, Text, Vector
+import numpy as np
+
+from likewise.data import Column, Image, Label, Number, Text, Vector
 from likewise.methods import get_method
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
@@ -59,5 +61,8 @@ def _value(column: Column, i: int) -> Any:
         return f"{column.name} {THINGS[i % 3]}"
     if column.kind is Number:
         return float(i % 2)
+    if column.kind is Image:  # three kinds of picture, each a little different
+        kind, own = (np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8) for seed in (i % 3, 10 + i))
+        return np.where(np.arange(8) % 4 < 3, kind, own)
     assert column.kind is Vector
     return [float(i % 2), 0.5]

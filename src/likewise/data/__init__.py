@@ -1,6 +1,7 @@
 """Rows: readers of many formats to one table of checked rows, and the demo corpora."""
 
 from likewise.data.cache import cache_folder
+from likewise.data.classes import class_names
 from likewise.data.columns import Column, Image, Kind, Label, Number, Row, Text, Vector
 from likewise.data.curation import (
     CURATION_RULES,
@@ -54,6 +55,7 @@ __all__ = [
     "Vector",
     "as_rgb",
     "cache_folder",
+    "class_names",
     "find_files",
     "open_dialogs",
     "open_interactions",

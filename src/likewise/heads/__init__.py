@@ -5,7 +5,7 @@ from likewise.heads.pair import PairHead
 from likewise.heads.pair_norm import PairBatchNorm, PairNorm, PairProjector
 from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.pooler import BackbonePooler
-from likewise.heads.projector import NORM_FLOOR, MLPProjection, TanhProjection, unit_vectors
+from likewise.heads.projector import NORM_FLOOR, MLPProjection, MLPProjector, TanhProjection, unit_vectors
 from likewise.heads.top_layers import TopLayersPool
 from likewise.heads.whitening import ShuffledGroupWhitening, Whitening
 
@@ -13,6 +13,7 @@ __all__ = [
     "NORM_FLOOR",
     "BackbonePooler",
     "MLPProjection",
+    "MLPProjector",
     "MaskedLanguageHead",
     "MaskedLanguageModel",
     "PairBatchNorm",

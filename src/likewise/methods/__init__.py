@@ -69,6 +69,12 @@ METHODS = {
         "likewise.methods.dialog.dialog2flow:Dialog2Flow",
         "Embeddings of what utterances do in a dialog, and the flow of dialogs as a graph",
     ),
+    "simclr": MethodEntry(
+        "likewise.methods.vision.simclr:SimCLR", "Embeddings of pictures without labels: two random views of each"
+    ),
+    "supcon": MethodEntry(
+        "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
+    ),
 }
 """Every method by name."""
 

@@ -10,14 +10,31 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from torch import nn
 
-from likewise.data import Column, Stages, StreamedTable, Table, Text
-from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
+from likewise.data import Column, Image, Stages, StreamedTable, Table, Text
+from likewise.encoders import (
+    Embedder,
+    ImageEncoder,
+    ImageEncoderConfig,
+    TextEncoder,
+    TextEncoderConfig,
+    load_image_encoder,
+    load_text_encoder,
+)
 from likewise.encoders.embedder import Role
 from likewise.sampling import Grouping
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
-from likewise.views import Batch, Views
+from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation
 
-__all__ = ["Contrast", "Method", "Paper", "SentenceMethod", "StepOutput", "TextMethod"]
+__all__ = [
+    "AugmentSettings",
+    "Contrast",
+    "ImageMethod",
+    "Method",
+    "Paper",
+    "SentenceMethod",
+    "StepOutput",
+    "TextMethod",
+]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -254,3 +271,48 @@ class SentenceMethod(TextMethod[ConfigT]):
     }
     encoder_defaults = {"max_tokens": 32}
     validation = "similarity"
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How pictures are changed at random; a method on pictures derives its settings from these."""
+
+    augment: AugmentationName = "simclr"
+    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
+    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
+
+
+class ImageMethod(Method[ConfigT]):
+    """A method on one tower for pictures, ``self.encoder``; its settings derive from :class:`AugmentSettings`."""
+
+    encoder_config_type = ImageEncoderConfig
+    columns: ClassVar[tuple[Column, ...]] = (Column("image", Image, help="a picture"),)
+    validation = "knn"
+
+    def __init__(self, config: ConfigT, encoder: ImageEncoder) -> None:
+        super().__init__(config)
+        self.encoder = encoder
+
+    @classmethod
+    def build(cls, config: ConfigT, encoder_config: ImageEncoderConfig) -> ImageMethod[ConfigT]:
+        """Make or load the tower and build the method on it."""
+        return cls(config, load_image_encoder(encoder_config))
+
+    def augmented(self, *names: str, augment: str | None = None) -> ImageViews:
+        """Return views of a picture that are changed at random, each apart, under these names.
+
+        Args:
+            *names: Names of the model inputs.
+            augment: How they are changed; by ``augment`` of the settings where not given.
+        """
+        how = augment or getattr(self.config, "augment", AugmentSettings.augment)
+        change = augmentation(how, size=self.encoder.size, channels=self.encoder.channels)
+        return ImageViews(dict.fromkeys(names, change))
+
+    def start(self) -> ImageEncoder:
+        """Start from the tower."""
+        return self.encoder.served()
+
+    def embedder(self) -> ImageEncoder:
+        """Keep the tower alone, without what the method puts behind it."""
+        return self.encoder.served()

@@ -2,6 +2,7 @@
 
 from likewise.views.base import Batch, Views
 from likewise.views.context import ContextViews, context_pair
+from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation
 from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
@@ -9,8 +10,12 @@ from likewise.views.sampled import SampledPairs
 from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
+    "AUGMENTATIONS",
+    "Augmentation",
+    "AugmentationName",
     "Batch",
     "ContextViews",
+    "ImageViews",
     "LabelledViews",
     "PairViews",
     "SampledPairs",
@@ -23,5 +28,6 @@ __all__ = [
     "TokenMasking",
     "Views",
     "WordRepeat",
+    "augmentation",
     "context_pair",
 ]
