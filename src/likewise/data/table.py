@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from likewise.data.arrow_file import FILE_COLUMN, OTHER_PREFIX, ROW_COLUMN
 from likewise.data.checking import BadRows, FileChecker, GoodRows, Rejections, good_blocks, no_rows
 from likewise.data.columns import Column, Row
+from likewise.data.readers import rows_at_once
 from likewise.data.sources import Source
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ class Table:
 
     def stream(self, start: int = 0) -> Iterator[Row]:
         """Go through the rows in their order, from row ``start`` on."""
-        for first in range(start, len(self), STREAM_ROWS):
-            last = min(first + STREAM_ROWS, len(self))
+        data = self._dataset.data
+        rows = rows_at_once(data.nbytes, data.num_rows, STREAM_ROWS) if self._restored else STREAM_ROWS
+        for first in range(start, len(self), rows):
+            last = min(first + rows, len(self))
             yield from _rows_of(self._declared[first:last], last - first, self._restored)
 
     def column(self, name: str) -> pa.ChunkedArray:
