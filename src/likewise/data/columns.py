@@ -402,6 +402,8 @@ class Column:
         many: Whether a row may bring a list of values; rows then always hold a list.
         all_or_none: Whether an optional column has a value in every row or in no row; the first row that can be used
             decides which.
+        instead_of: Another column in whose place a source may bring this one: one of the two is needed, the other then
+            not, the same in all files. A source that brings both has to have values in both.
         help: What it is for, in a few words; shown by ``likewise methods NAME``.
 
     Example:
@@ -415,6 +417,7 @@ class Column:
     many: bool = False
     all_or_none: bool = False
     help: str = ""
+    instead_of: str = ""
 
     @property
     def must(self) -> str:
