@@ -22,7 +22,7 @@ def png(shade=0, kind="PNG"):
     return buffer.getvalue()
 
 
-CUT = png()[:-20]
+CUT = png(0, "JPEG")[:-20]
 
 
 def shades(table):
