@@ -706,5 +706,8 @@ def _checked_texts(inputs: Sequence[str]) -> list[str]:
     texts = list(inputs)
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"encode: input {number} is {type(text).__name__}; every input must be a str.")
+            kind = type(text).__name__
+            if kind == "StoredImage":
+                raise InputError("this model reads texts, and the data bring pictures; give a column text.")
+            raise TypeError(f"encode: input {number} is {kind}; every input must be a str.")
     return texts
