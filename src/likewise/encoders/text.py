@@ -703,7 +703,7 @@ def _dense(linear: nn.Linear, activation: nn.Module | None) -> nn.Module:
 def _checked_texts(inputs: Sequence[str]) -> list[str]:
     if isinstance(inputs, str):
         raise TypeError("encode: got one string; give a list of texts, [text] for a single one.")
-    texts = list(inputs)
+    texts: list[Any] = list(inputs)
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             kind = type(text).__name__
