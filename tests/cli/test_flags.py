@@ -4,7 +4,9 @@ import pytest
 import typer
 
 from likewise.cli.methods import shown_default
+from likewise.encoders import ImageEncoderConfig
 from likewise.evaluation import TASKS, get_task
+from likewise.methods import get_method
 from likewise.products import EVERY_MODEL, load_product
 from likewise.run_config import RunConfig
 from likewise.settings import settings_of
@@ -20,6 +22,7 @@ SHARED = {
         "checkpoint_every keep_checkpoints eval_every geometry_every geometry_rows log_every tensorboard"
     ),
 }  # fmt: skip
+IMAGE_ENCODER = "encoder image_size channels pretrained freeze"
 OWN = {
     "defsent-plus": (
         "table entry_pooling rounds ica_round ica_scale ica_max_iterations max_definitions pooler served_pooling"
@@ -55,6 +58,8 @@ OWN = {
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
     ),
     "pairs": "temperature learn_temperature symmetric",
+    "simclr": "augment temperature hidden head_size",
+    "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
     "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
 }
@@ -73,10 +78,18 @@ def test_the_options_of_a_product_of_every_model_are_those_that_were_promised(pr
     assert [setting.name for setting in settings] == PRODUCTS[product].split()
 
 
+def shared(method: str) -> dict[str, str]:
+    reads_images = get_method(method).encoder_config_type is ImageEncoderConfig
+    return {**SHARED, "encoder": IMAGE_ENCODER} if reads_images else SHARED
+
+
 @pytest.mark.parametrize("method", sorted(OWN))
 def test_the_options_of_train_are_those_that_were_promised(method):
     options = RunConfig.options(method)
-    assert {group: [s.name for s in options[group]] for group in SHARED} == {g: n.split() for g, n in SHARED.items()}
+    promised = shared(method)
+    assert {group: [s.name for s in options[group]] for group in promised} == {
+        g: n.split() for g, n in promised.items()
+    }
     assert [s.name for s in options["settings"]] == OWN[method].split()
 
 
@@ -86,7 +99,7 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     monkeypatch.setenv("COLUMNS", str(width))
     out = likewise("train", method, "--help").out
     words = out.split()
-    for group in (*SHARED.values(), OWN[method]):
+    for group in (*shared(method).values(), OWN[method]):
         for name in group.split():
             assert f"--{name.replace('_', '-')}" in words
     rate = next(setting.default for setting in RunConfig.options(method)["training"] if setting.name == "lr")

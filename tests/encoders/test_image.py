@@ -130,7 +130,6 @@ def test_a_frozen_tower_has_nothing_to_train_and_layers_are_counted():
         ({"encoder": "small", "pretrained": True}, "has no published weights"),
         ({"channels": 2}, "1 \\(grey\\) or 3"),
         ({"image_size": 2}, "at least 4"),
-        ({"encoder": "timm:vit_tiny_patch16_224", "image_size": 20}, "20"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_a_sentence(settings, message):

@@ -154,6 +154,7 @@ class FileChecker:
         self._rename = rename
         self._name = name
         self._seen_columns = False
+        self._excused: set[str] = set()
 
     def checked(self, blocks: Iterable[Block]) -> Iterator[tuple[GoodRows, list[BadRow]]]:
         """Check block by block, in parts where a column holds large values.
@@ -189,7 +190,8 @@ class FileChecker:
                 if not found:
                     arrays[column] = column.array(listed)
             else:
-                found = dict.fromkeys(range(len(block)), "is missing") if column.required else {}
+                needed = column.required and column.name not in self._excused
+                found = dict.fromkeys(range(len(block)), "is missing") if needed else {}
             problems = {i: f"column '{theirs}' {what}; {_needs(column)}" for i, what in found.items()} | problems
         for column, theirs in self._columns:
             if column.all_or_none:
@@ -225,21 +227,43 @@ class FileChecker:
 
     def _check_columns(self, present: list[str]) -> None:
         """Refuse a file that lacks a column altogether."""
+        self._excuse(present)
         absent = [
             (column, theirs)
             for column, theirs in self._columns
-            if theirs not in present and (column.required or column.name in self._rename)
+            if theirs not in present
+            and (column.required or column.name in self._rename)
+            and column.name not in self._excused
         ]
         if not absent:
             return
-        theirs = absent[0][1]
+        column, theirs = absent[0]
         guess = nearest(theirs, present)
         hint = f" (did you mean '{guess}'?)" if guess else ""
+        others = [name for other, name in self._columns if other.instead_of == column.name]
+        absent = [(other, name) for other, name in absent if other.instead_of != column.name]
+        hint = hint + "".join(f", nor '{name}', which may stand in its place" for name in others)
         example = " ".join(f"{one.name}={nearest(name, present) or 'THEIRS'}" for one, name in absent)
         raise InputError(
             f"{self._name} has no column '{theirs}'{hint}. Its columns: {', '.join(present)}. "
             f"Say which is meant with --columns {example}."
         )
+
+    def _excuse(self, present: list[str]) -> None:
+        """Find the columns in whose place the file brings another; all files of a source have to bring the same."""
+        theirs = {column.name: name for column, name in self._columns}
+        for column, own in self._columns:
+            other = theirs.get(column.instead_of)
+            if other is None or (own in present) == (other in present):
+                continue
+            missing, brought = (other, own) if own in present else (own, other)
+            self._excused.add(column.instead_of if own in present else column.name)
+            first = self._brought.setdefault(f"{other} or {own}", own in present)
+            if first != (own in present):
+                raise InputError(
+                    f"{self._name} brings '{brought}' and no '{missing}', and a file before it the other way round; "
+                    "all files have to bring the same of the two. Open them one by one."
+                )
 
 
 def good_blocks(

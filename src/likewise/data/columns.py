@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from likewise.data.images import StoredImage, image_problem, strict_decoding
 
-__all__ = ["Column", "Image", "Kind", "Label", "Number", "Row", "Text", "Vector", "shown"]
+__all__ = ["Column", "Image", "Kind", "Label", "Number", "Row", "Text", "Vector", "needed_columns", "shown"]
 
 Row = dict[str, Any]
 """One row: the value of each declared column that the source has."""
@@ -402,6 +402,8 @@ class Column:
         many: Whether a row may bring a list of values; rows then always hold a list.
         all_or_none: Whether an optional column has a value in every row or in no row; the first row that can be used
             decides which.
+        instead_of: Another column in whose place a source may bring this one: one of the two is needed, the other then
+            not, the same in all files. A source that brings both has to have values in both.
         help: What it is for, in a few words; shown by ``likewise methods NAME``.
 
     Example:
@@ -415,6 +417,7 @@ class Column:
     many: bool = False
     all_or_none: bool = False
     help: str = ""
+    instead_of: str = ""
 
     @property
     def must(self) -> str:
@@ -424,6 +427,8 @@ class Column:
     @property
     def needed(self) -> str:
         """Which rows need it, as tables of columns say."""
+        if self.instead_of:
+            return f"in place of {self.instead_of}"
         return "yes" if self.required else "in all rows or in none" if self.all_or_none else "no"
 
     def tidy(self, value: Any) -> Any:
@@ -489,6 +494,22 @@ class Column:
             return None
         i, problem = problems[0]
         return problem if len(value) == 1 else f"{problem} (value {i} of its list)"
+
+
+def needed_columns(columns: Iterable[Column]) -> list[tuple[Column, ...]]:
+    """Return the columns that a row needs; where one may stand in another's place, both together.
+
+    Example:
+        >>> columns = (Column("text", Text), Column("title", Text, instead_of="text"), Column("label", Label))
+        >>> [[one.name for one in either] for either in needed_columns(columns)]
+        [['text', 'title'], ['label']]
+    """
+    listed = [column for column in columns if column.required]
+    return [
+        (column, *(other for other in listed if other.instead_of == column.name))
+        for column in listed
+        if not column.instead_of
+    ]
 
 
 def _flat(values: Iterable[Iterable[Any]]) -> Iterator[Any]:

@@ -155,7 +155,13 @@ def open_table(
 
 def _already_open(table: Table | StreamedTable, columns: Sequence[Column]) -> Table | StreamedTable:
     kept = {(column.name, column.kind, column.many) for column in table.columns if column.name in table.column_names}
+    names = {name for name, _, _ in kept}
+    replaced = {one.instead_of for one in columns if one.name in names} | {
+        one.name for one in columns if one.instead_of in names and one.name not in names
+    }
     for column in columns:
+        if column.name not in names and column.name in replaced:
+            continue
         if column.required and (column.name, column.kind, column.many) not in kept:
             raise InputError(
                 f"{table.name} was opened for the columns {', '.join(table.column_names)}, and column '{column.name}' "
@@ -213,7 +219,10 @@ def _stored(
     found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows, cache: Path
 ) -> Path:
     """Return the folder of the stored table, made if it is not there yet."""
-    declared = [[column.name, column.kind.name, column.required, column.many, column.all_or_none] for column in columns]
+    declared = [
+        [column.name, column.kind.name, column.required, column.many, column.all_or_none, column.instead_of]
+        for column in columns
+    ]
     key = json.dumps([LAYOUT, found.identity, declared, sorted(rename.items())])
     folder = cache / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
     if _is_current(folder, columns):

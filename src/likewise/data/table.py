@@ -131,6 +131,20 @@ class Table:
         """Bytes of all rows, as Arrow holds them."""
         return int(self._dataset.data.nbytes)
 
+    def values(self, name: str, rows: Sequence[int] | np.ndarray | None = None) -> list[Any]:
+        """Return the values of a declared column as rows hold them.
+
+        Args:
+            name: Name of the column.
+            rows: Row numbers from 0; None: all rows.
+
+        Raises:
+            KeyError: The table has no such column.
+        """
+        found = self.column(name) if rows is None else self.column(name).take(pa.array(rows, type=pa.int64()))
+        listed: list[Any] = found.to_pylist()
+        return next((column.restored(listed) for column in self._restored if column.name == name), listed)
+
     def brings(self, column: Column) -> np.ndarray:
         """Tell of every row whether it has a value in a column, as bool ``[len(self)]``."""
         if column.name not in self.column_names:

@@ -122,14 +122,16 @@ def _of_timm(name: str, size: int | None, channels: int, pretrained: bool) -> Ne
     if not timm.is_model(name.partition(".")[0]):
         raise unknown("network of timm", name, timm.list_models())
     try:
-        module = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels, **_sized(name, size))
+        module: Any = timm.create_model(
+            name, pretrained=pretrained, num_classes=0, in_chans=channels, **_sized(name, size)
+        )
     except Exception as error:  # what a hub may say is beyond counting
         raise InputError(f"timm:{name} cannot be made: {error}") from error
     wanted = module.pretrained_cfg
-    size = size or wanted["input_size"][-1]
+    side = int(size or wanted["input_size"][-1])
     mean, std = (tuple(wanted[of]) if channels == 3 else (0.5,) * channels for of in ("mean", "std"))
     crop = wanted.get("crop_pct") or 1.0
-    return Network(module, module.num_features, size, mean, std, crop, {"pretrained_cfg": wanted})
+    return Network(module, module.num_features, side, mean, std, crop, {"pretrained_cfg": wanted})
 
 
 def _sized(name: str, size: int | None) -> dict[str, Any]:

@@ -305,7 +305,7 @@ class ImageMethod(Method[ConfigT]):
             *names: Names of the model inputs.
             augment: How they are changed; by ``augment`` of the settings where not given.
         """
-        how = augment or getattr(self.config, "augment", AugmentSettings.augment)
+        how = str(augment or getattr(self.config, "augment", AugmentSettings.augment))
         change = augmentation(how, size=self.encoder.size, channels=self.encoder.channels)
         return ImageViews(dict.fromkeys(names, change))
 

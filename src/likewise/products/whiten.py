@@ -72,8 +72,8 @@ class Whiten(Product):
         with (out / "README.md").open("a", encoding="utf-8") as card:
             card.write(
                 f"\n## Whitened\n\nBehind `{model.text_encoder.name}` follow a linear layer and a normalisation. "
-                f"After the layer the embeddings of {len(texts):,} texts of `{Path(self.data).name}` have mean 0 and the "
-                f"identity as covariance (ZCA, eps {self.eps:g}). Made by `likewise use MODEL whiten`.\n"
+                f"After the layer the embeddings of {len(texts):,} texts of `{Path(self.data).name}` have mean 0 and "
+                f"the identity as covariance (ZCA, eps {self.eps:g}). Made by `likewise use MODEL whiten`.\n"
             )
         return ProductResult({"texts": len(texts), "numbers": dim}, rows, [out])
 

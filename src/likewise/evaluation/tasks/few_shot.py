@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from likewise.data import Table
-from likewise.data.split_data import LABELLED_COLUMNS
+from likewise.data.split_data import LABELLED_COLUMNS, input_keys, inputs_of
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import Floats, mean_statistic, measured
 from likewise.evaluation.definition import Definition
@@ -108,9 +108,10 @@ def few_shot(
     """
     given = {"ways": ways, "shots": shots, "queries": queries, "episodes": episodes, "nearest": nearest}
     build_settings(FewShotSettings, given, of="few_shot")
-    texts, labels = (data.column(name).to_pylist() for name in ("text", "label"))
+    texts, labels = inputs_of(data), data.values("label")
+    keys = input_keys(texts)
     members: dict[str, list[int]] = {}
-    for i in sorted(range(len(texts)), key=lambda i: (labels[i], texts[i])):  # the order of the rows does not matter
+    for i in sorted(range(len(texts)), key=lambda i: (labels[i], keys[i])):  # the order of the rows does not matter
         members.setdefault(labels[i], []).append(i)
     least = shots + queries if queries else max(2 * shots, shots + 5)
     _enough(data.name, members, ways, least)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from likewise.data.split_data import LABELLED_COLUMNS, SplitData, SplitSettings, held_out_rows, open_split
+from likewise.data.split_data import (
+    LABELLED_COLUMNS,
+    SplitData,
+    SplitSettings,
+    held_out_rows,
+    input_noun,
+    open_split,
+)
 from likewise.errors import InputError
 from likewise.evaluation.classification import CLASSIFICATION_METRICS, classification_figures
 from likewise.evaluation.definition import Definition
@@ -92,13 +99,13 @@ def probe(
     train, test = data.train, data.test
     classes = sorted(set(train.targets))
     vectors = unit_vectors(
-        embedder, [*train.texts, *test.texts], name=data.name, batch_size=batch_size, precision=precision,
+        embedder, [*train.inputs, *test.inputs], name=data.name, batch_size=batch_size, precision=precision,
         progress=progress,
     ).numpy()  # fmt: skip
-    x, x_test = vectors[: len(train.texts)], vectors[len(train.texts) :]
+    x, x_test = vectors[: len(train.inputs)], vectors[len(train.inputs) :]
     y, y_test = (np.array(class_numbers(part.targets, classes)) for part in (train, test))
     held = held_out_rows(
-        train.texts, train.targets, HELD_OUT_SHARE, data.seed, 1, name=train.table.name, every_class=False
+        train.inputs, train.targets, HELD_OUT_SHARE, data.seed, 1, name=train.table.name, every_class=False
     )
 
     def fitted(exponent: float, rows: Any) -> Any:
@@ -137,7 +144,9 @@ def probe(
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
-        **classification_figures(y_test, model.predict(x_test), bootstrap=bootstrap, seed=seed),
+        **classification_figures(
+            y_test, model.predict(x_test), bootstrap=bootstrap, seed=seed, items=input_noun(data.test.table)
+        ),
     )
 
 
