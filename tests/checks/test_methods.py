@@ -22,7 +22,14 @@ from likewise.settings import settings_of
 from likewise.training import StepOutput
 
 REPOSITORY = Path(__file__).parents[2]
-SMALL = {"encoder_layers": 1, "max_tokens": 24, "batch_size": 4, "precision": "fp32", "warmup": 0.0, "lr": 1e-3}
+SMALL: dict[str, Any] = {
+    "encoder_layers": 1,
+    "max_tokens": 24,
+    "batch_size": 4,
+    "precision": "fp32",
+    "warmup": 0.0,
+    "lr": 1e-3,
+}
 
 
 def small(name: str) -> dict[str, Any]:
@@ -30,6 +37,11 @@ def small(name: str) -> dict[str, Any]:
 
 
 pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
+
+
+@pytest.fixture(autouse=True)
+def _a_small_encoder(monkeypatch, small_encoder):
+    monkeypatch.setitem(SMALL, "encoder", str(small_encoder))
 
 
 @pytest.fixture(autouse=True)
