@@ -275,6 +275,6 @@ def test_more_mined_pairs_than_texts_are_refused(tiny_tower, tmp_path, teacher):
 def test_a_joint_teacher_of_more_classes_than_the_student_is_refused(tiny_tower, tmp_path, monkeypatch):
     joint = JointEncoder(tiny_tower, 3, score_names=("x", "y", "z"))
     monkeypatch.setattr(dse.artefact, "load_pair_scorer", lambda name: joint)
-    with pytest.raises(InputError, match="the teacher .*small-minilm gives 3 scores a pair"):
+    with pytest.raises(InputError, match=r"the teacher .*small-minilm gives 3 scores a pair"):
         prepared(DSE(Config(teacher="t"), load_text_encoder(TextEncoderConfig(encoder_layers=1))), tmp_path,
                  rows(scores=None))  # fmt: skip
