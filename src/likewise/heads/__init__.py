@@ -6,12 +6,19 @@ from likewise.heads.pair_norm import PairBatchNorm, PairNorm, PairProjector
 from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.pooler import BackbonePooler
 from likewise.heads.projector import NORM_FLOOR, MLPProjection, MLPProjector, TanhProjection, unit_vectors
+from likewise.heads.reweight import FixedReweight
+from likewise.heads.symmetric_relu import SymmetricReLU
+from likewise.heads.tapped import POST, PRE, HeadKind, TappedHead
 from likewise.heads.top_layers import TopLayersPool
 from likewise.heads.whitening import ShuffledGroupWhitening, Whitening
 
 __all__ = [
     "NORM_FLOOR",
+    "POST",
+    "PRE",
     "BackbonePooler",
+    "FixedReweight",
+    "HeadKind",
     "MLPProjection",
     "MLPProjector",
     "MaskedLanguageHead",
@@ -23,7 +30,9 @@ __all__ = [
     "PairProjector",
     "PairScorer",
     "ShuffledGroupWhitening",
+    "SymmetricReLU",
     "TanhProjection",
+    "TappedHead",
     "TopLayersPool",
     "Whitening",
     "ranked",

@@ -14,6 +14,7 @@ from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
 from likewise.losses.soft_contrast import soft_contrast
+from likewise.losses.spectral import spectral
 from likewise.losses.table import table_cross_entropy
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "other_texts",
     "soft_contrast",
     "specified_expert",
+    "spectral",
     "table_cross_entropy",
 ]
