@@ -89,8 +89,7 @@ class TappedHead(nn.Module):
         else:
             widths = [in_features, *[hidden] * {"none": -1, "linear": 0, "mlp": 1, "mlp3": 2}[kind]]
             layers = [
-                nn.Sequential(nn.Linear(before, behind), nn.ReLU())
-                for before, behind in itertools.pairwise(widths)
+                nn.Sequential(nn.Linear(before, behind), nn.ReLU()) for before, behind in itertools.pairwise(widths)
             ]
             layers += [] if kind == "none" else [nn.Linear(widths[-1], out_features)]
         names = [*(f"layer{number}" for number in range(1, len(layers))), POST][: len(layers)]
