@@ -2,6 +2,7 @@
 
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
 from likewise.heads.pair import PairHead
+from likewise.heads.pair_gate import GateForm, PairGate
 from likewise.heads.pair_norm import PairBatchNorm, PairNorm, PairProjector
 from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.pooler import BackbonePooler
@@ -18,12 +19,14 @@ __all__ = [
     "PRE",
     "BackbonePooler",
     "FixedReweight",
+    "GateForm",
     "HeadKind",
     "MLPProjection",
     "MLPProjector",
     "MaskedLanguageHead",
     "MaskedLanguageModel",
     "PairBatchNorm",
+    "PairGate",
     "PairHead",
     "PairIndex",
     "PairNorm",

@@ -9,6 +9,7 @@ from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
 from likewise.losses.other_texts import other_texts
+from likewise.losses.own_vs_negatives import GateNorm, own_vs_negatives
 from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
@@ -19,6 +20,7 @@ from likewise.losses.table import table_cross_entropy
 
 __all__ = [
     "DistilledPairLoss",
+    "GateNorm",
     "InfoNCE",
     "LayerWeighting",
     "Nested2D",
@@ -36,6 +38,7 @@ __all__ = [
     "mutual_information",
     "nested_widths",
     "other_texts",
+    "own_vs_negatives",
     "soft_contrast",
     "specified_expert",
     "spectral",
