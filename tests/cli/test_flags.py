@@ -58,6 +58,7 @@ OWN = {
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
     ),
     "pairs": "temperature learn_temperature symmetric",
+    "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
     "simclr": "augment temperature hidden head_size",
     "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
