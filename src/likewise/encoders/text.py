@@ -703,8 +703,11 @@ def _dense(linear: nn.Linear, activation: nn.Module | None) -> nn.Module:
 def _checked_texts(inputs: Sequence[str]) -> list[str]:
     if isinstance(inputs, str):
         raise TypeError("encode: got one string; give a list of texts, [text] for a single one.")
-    texts = list(inputs)
+    texts: list[Any] = list(inputs)
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"encode: input {number} is {type(text).__name__}; every input must be a str.")
+            kind = type(text).__name__
+            if kind == "StoredImage":
+                raise InputError("this model reads texts, and the data bring pictures; give a column text.")
+            raise TypeError(f"encode: input {number} is {kind}; every input must be a str.")
     return texts

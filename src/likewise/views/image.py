@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, get_args
@@ -60,8 +61,7 @@ class ImageViews:
     def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
         """Make the views of one row."""
         picture = StoredImage.of(row[self.column]).rgb()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(random.integers(2**63)))
+        with _drawing_from(int(random.integers(2**63))):
             example: dict[str, Any] = {name: change(picture) for name, change in self.inputs.items()}
         return example | {name: row[name] for name in self.values}
 
@@ -73,6 +73,21 @@ class ImageViews:
         for name in self.values:
             inputs[name] = torch.from_numpy(np.array([example[name] for example in examples], dtype=np.float32))
         return Batch(inputs, torch.tensor(list(row_index), dtype=torch.int64))
+
+
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """Seed PyTorch's generator for a while.
+
+    ``torch.manual_seed`` also seeds accelerators, for which it notes where it was called from: that takes longer than a
+    view.
+    """
+    before = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(before)
 
 
 def augmentation(name: str, *, size: int, channels: int = 3) -> Augmentation:
