@@ -22,6 +22,7 @@ NAMES = {
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "defsent_plus": "tables of dictionary entries made of definitions or of word pieces, rounds and ICA (DefSent+)",
+    "second_tries": "second tries at what did not show: WhitenedCSE warmer and longer, DebCSE with harder negatives",
     "sentences": "all methods for sentence embeddings on one file of definitions, kinds, siblings and words",
     "ccp": "languages without translations: banks of each language, and calibration, on translated handbooks",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",

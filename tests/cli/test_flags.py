@@ -111,7 +111,20 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
 
 @pytest.mark.parametrize(
     "verb",
-    ["quickstart", "methods", "train", "encode", "evaluate", "geometry", "mine", "study", "index", "search", "use"],
+    [
+        "quickstart",
+        "methods",
+        "train",
+        "encode",
+        "evaluate",
+        "geometry",
+        "mine",
+        "split",
+        "study",
+        "index",
+        "search",
+        "use",
+    ],
 )
 def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
     from likewise.cli.app import _build
