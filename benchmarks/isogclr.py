@@ -27,12 +27,14 @@ from torch.nn.functional import cosine_similarity, normalize
 from benchmarks.digits import ORIGIN, SHARED, TRAIN, digit_study
 from benchmarks.stored import store_study
 from likewise.data import Column, Image, Label, open_table
+from likewise.data.splits import long_tailed
 from likewise.losses import global_contrast
 from likewise.memory import GlobalContrastState
 
 if TYPE_CHECKING:
     from likewise.studies import StudyResult
 
+HEAD_ROWS, IMBALANCE, FEWEST = 130, 20.0, 6
 EPOCHS = 80
 BATCH = 32
 HEAD, TAIL = 60, 15
@@ -80,15 +82,14 @@ def run(
 def long_tail(folder: Path) -> dict[str, int]:
     """Write a folder of pictures for each digit, and return how many each has."""
     table = open_table(TRAIN, columns=[Column("image", Image), Column("label", Label)])
-    most = {str(c): max(6, round(130 * 20 ** (-c / 9))) for c in range(10)}
-    sizes = dict.fromkeys(most, 0)
-    for row in table:
-        if sizes[row["label"]] < most[row["label"]]:
-            path = folder / row["label"] / f"{sizes[row['label']]:03d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            row["image"].rgb().convert("L").save(path)
-            sizes[row["label"]] += 1
-    return sizes
+    chosen = long_tailed(table.values("label"), IMBALANCE, head_rows=HEAD_ROWS, min_rows=FEWEST).tolist()
+    sizes: dict[str, int] = {}
+    for number, row in zip(chosen, table.rows(chosen), strict=True):
+        path = folder / row["label"] / f"{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        row["image"].rgb().convert("L").save(path)
+        sizes[row["label"]] = sizes.get(row["label"], 0) + 1
+    return dict(sorted(sizes.items()))
 
 
 def temperatures(made: StudyResult) -> list[dict[str, Any]]:
