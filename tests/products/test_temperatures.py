@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 import likewise
 from likewise import artefact
@@ -49,7 +50,6 @@ def test_rows_come_by_temperature_with_their_place_and_class(model):
 
 
 def test_all_rows_are_written_and_a_page_shows_both_ends(model, data, tmp_path, browse):
-    path = tmp_path / "rows.jsonl"
     result = likewise.use(model, "temperatures", out=str(tmp_path / "out"))
     rows = [json.loads(line) for line in (tmp_path / "out" / "temperatures.jsonl").read_text().splitlines()]
     assert [row["temperature"] for row in rows] == sorted(row["temperature"] for row in rows)
@@ -61,14 +61,11 @@ def test_all_rows_are_written_and_a_page_shows_both_ends(model, data, tmp_path, 
     text = view.page.inner_text("body")
     assert "rows[12]" in text
     assert "The rank correlation" in text
-    assert not path.exists()
 
 
 def test_pictures_are_shown_where_the_data_are_given_and_are_those_of_training(digits, tmp_path, browse):
     folder = tmp_path / "pictures"
     for number, row in enumerate(digits[:8]):
-        from PIL import Image
-
         (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(row["image"]).save(folder / "ab"[number % 2] / f"{number}.png")
     likewise.train("isogclr", folder, out=tmp_path / "run", steps=3, batch_size=4, **SMALL)
