@@ -33,6 +33,7 @@ NAMES = {
     "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
+    "isogclr": "temperatures of long-tailed digits against SimCLR and SogCLR, and the gradient of small batches",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
     "projection_head": "what is known before a projection head and behind it, with several heads, on digits",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",

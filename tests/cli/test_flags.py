@@ -59,6 +59,10 @@ OWN = {
     ),
     "pairs": "temperature learn_temperature symmetric",
     "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
+    "isogclr": (
+        "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
+        "max_temperature gradient_clip hidden head_size"
+    ),
     "simclr": "augment temperature hidden head_size",
     "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
