@@ -21,7 +21,7 @@ from likewise.encoders import (
     load_text_encoder,
 )
 from likewise.encoders.embedder import Role
-from likewise.sampling import Grouping
+from likewise.sampling import Grouping, Mixing
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation
 
@@ -201,10 +201,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
 
-    def grouping(self) -> Grouping | None:
+    def grouping(self) -> Grouping | Mixing | None:
         """Return the column whose value all rows of a batch share, and how groups follow each other; None: any rows.
 
-        ``batch.group`` is that value.
+        ``batch.group`` is that value. A :class:`Mixing` says the contrary: every batch has rows of all values.
         """
         return None
 
