@@ -83,6 +83,10 @@ METHODS = {
         "likewise.methods.vision.projection_head:ProjectionHead",
         "Embeddings of pictures cut at the best layer: any head, every layer of it measured",
     ),
+    "sepclr": MethodEntry(
+        "likewise.methods.vision.sepclr:SepCLR",
+        "What a set of pictures has and a background set has not: a common and a salient code",
+    ),
 }
 """Every method by name."""
 

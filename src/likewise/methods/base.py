@@ -191,6 +191,13 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def embedder(self) -> Embedder:
         """Return what is kept after training; it shares the weights, so it can be asked for at any step."""
 
+    def spaces(self) -> Mapping[str, Embedder]:
+        """Return the spaces of a model that has several, by name, :meth:`embedder` first; none unless a method says so.
+
+        Each is saved with the model and asked for by ``--space``.
+        """
+        return {}
+
     def kept(self) -> Mapping[str, Any]:
         """Return what is kept beside the embedder for the method's products: a nest of mappings, lists and values.
 
