@@ -1,4 +1,4 @@
-"""What shares a batch: order, groups, mixtures, duplicates kept apart, hard negatives, drawn pairs; and the loader of batches."""
+"""What shares a batch: order, groups, mixtures, duplicates kept apart, hard negatives, drawn pairs; and the loader."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.cocitation import cocited_pairs, pairs_never_cocited

@@ -81,7 +81,7 @@ def plan_batches(
     if table.streaming:
         if grouping is not None:
             raise InputError(
-                f"batches are made by the values of '{grouping.column}', and streamed data cannot be drawn by it; leave "
+                f"batches are made by column '{grouping.column}', and streamed data cannot be drawn by it; leave "
                 "--streaming out."
             )
         return StreamPlan(
