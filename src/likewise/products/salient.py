@@ -29,9 +29,9 @@ class Salient(Product):
 
     summary: ClassVar[str] = "Rank pictures by what they have and the background has not; probe labels on both codes"
 
-    data: str = ""
+    data: str | Any = ""
     """Pictures: a folder, a file or a name; perhaps with the column target (target or background)."""
-    background: str = ""
+    background: str | Any = ""
     """More pictures, all of them background; those of --data are then targets."""
     labels: tuple[str, ...] = ()
     """Columns of --data that are probed on both codes, on the targets."""
