@@ -124,9 +124,9 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
         write_settings(out, tree)  # preparing may take long, and goes on with --resume too
     with _nothing_left_behind(out, resume):
         trained = _train_rounds(config, method, table, out, resume, progress, validation, space)
-    if distributed.rank() == 0:
-        _save(config, table, out, trained)
-    distributed.barrier()
+    with distributed.others_wait():
+        if distributed.rank() == 0:
+            _save(config, table, out, trained)
     if isinstance(trained.embedder, torch.nn.Module):
         trained.embedder.eval()
     return trained.embedder
@@ -283,12 +283,11 @@ def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | 
             encoding=config.data.encoding,
         )
 
-    if distributed.rank() == 0:  # the main process fills the cache, the others find it
-        table = opened()
-        distributed.barrier()
-        return table
-    distributed.barrier()
-    return opened()
+    table = None
+    with distributed.others_wait():  # the main process fills the cache, the others find it
+        if distributed.rank() == 0:
+            table = opened()
+    return opened() if table is None else table
 
 
 def prepare_rows(

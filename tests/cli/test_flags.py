@@ -59,6 +59,10 @@ OWN = {
     ),
     "pairs": "temperature learn_temperature symmetric",
     "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
+    "isogclr": (
+        "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
+        "max_temperature gradient_clip hidden head_size"
+    ),
     "simclr": "augment temperature hidden head_size",
     "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
@@ -112,7 +116,20 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
 
 @pytest.mark.parametrize(
     "verb",
-    ["quickstart", "methods", "train", "encode", "evaluate", "geometry", "mine", "study", "index", "search", "use"],
+    [
+        "quickstart",
+        "methods",
+        "train",
+        "encode",
+        "evaluate",
+        "geometry",
+        "mine",
+        "split",
+        "study",
+        "index",
+        "search",
+        "use",
+    ],
 )
 def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
     from likewise.cli.app import _build

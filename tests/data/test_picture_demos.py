@@ -12,8 +12,8 @@ import pytest
 from likewise.data import Column, Image, Label, StoredImage, Text, icons, open_table
 from likewise.data.assets import EMOJI_NAMES, LUCIDE_ICONS, fetch
 from likewise.data.demo import DEMOS, demo_source
-from likewise.data.digits import drawn_order
 from likewise.data.emoji import Emoji
+from likewise.data.splits import drawn_order
 from likewise.data.vector_graphics import drawn
 from likewise.errors import InputError
 

@@ -37,7 +37,10 @@ ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A trained folder, a packaged model (all-MiniLM-L6-v2), or a hub name.")
 ]
 Data = Annotated[
-    str, typer.Option(help="A file (txt, jsonl, csv, tsv, parquet), a glob, a folder, hf:OWNER/NAME or demo:NAME.")
+    str,
+    typer.Option(
+        help="A file (txt, jsonl, csv, tsv, parquet, tar), a glob, a folder, pictures, hf:OWNER/NAME, demo:NAME."
+    ),
 ]
 Columns = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ from likewise.data.opening import open_table
 from likewise.data.retrieval_data import RetrievalData, open_retrieval, read_beir, retrieval_from_pairs
 from likewise.data.sources import DataFile, find_files
 from likewise.data.split_data import LABELLED_COLUMNS, VALUED_COLUMNS, SplitData, open_split
+from likewise.data.splits import LabelledSplit, SplitPlan, few_labels, hold_out, long_tailed, open_world, split
 from likewise.data.stages import Stages
 from likewise.data.table import StreamedTable, Table
 
@@ -41,10 +42,12 @@ __all__ = [
     "InteractionData",
     "Kind",
     "Label",
+    "LabelledSplit",
     "Number",
     "RetrievalData",
     "Row",
     "SplitData",
+    "SplitPlan",
     "Stages",
     "StoredImage",
     "StreamedTable",
@@ -56,13 +59,18 @@ __all__ = [
     "as_rgb",
     "cache_folder",
     "class_names",
+    "few_labels",
     "find_files",
+    "hold_out",
+    "long_tailed",
     "open_dialogs",
     "open_interactions",
     "open_retrieval",
     "open_split",
     "open_table",
+    "open_world",
     "read_beir",
     "retrieval_from_pairs",
     "self_curate",
+    "split",
 ]

@@ -29,7 +29,7 @@ OTHER_PREFIX = "other:"
 
 JSON = {"likewise": "json"}
 """Marks a stored column whose values are written as JSON."""
-PLAIN = (pa.int64(), pa.float64(), pa.bool_(), pa.string())
+PLAIN = (pa.int64(), pa.float64(), pa.bool_(), pa.string(), pa.binary())
 
 
 class ContentDigest:
@@ -99,8 +99,8 @@ class _Segment:
 class ArrowFile(AbstractContextManager["ArrowFile"]):
     """Writes blocks of good rows; where a later block has other columns or types, all earlier ones are fitted to it.
 
-    A column that was not declared is stored as integer, float, truth value, text, or as its file's own Arrow type;
-    where its values are none of these, or of several kinds, each is stored as JSON.
+    A column that was not declared is stored as integer, float, truth value, text, bytes, or as its file's own Arrow
+    type; where its values are none of these, or of several kinds, each is stored as JSON.
 
     Args:
         path: File to write, in Arrow's stream format. Parts of it are written beside it and put together at the end.

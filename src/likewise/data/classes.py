@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from likewise.errors import InputError
 if TYPE_CHECKING:
     from likewise.data.table import Table
 
-__all__ = ["class_names"]
+__all__ = ["class_names", "in_class_order"]
 
 
 def class_names(table: Table, column: str, *, least: int = 2) -> tuple[str, ...]:
@@ -35,4 +36,14 @@ def class_names(table: Table, column: str, *, least: int = 2) -> tuple[str, ...]
     if len(found) < least:
         said = f"all rows have the label '{found[0]}'" if found else "no row has a label"
         raise InputError(f"{table.name}: {said}; at least {least} classes are needed. Check the column '{column}'.")
-    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    return tuple(in_class_order(found))
+
+
+def in_class_order(names: Iterable[str]) -> list[str]:
+    """Return labels in the order of classes: numbers by their size, then texts.
+
+    Example:
+        >>> in_class_order(["b", "10", "9"])
+        ['9', '10', 'b']
+    """
+    return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))

@@ -7,17 +7,17 @@ scikit-learn brings them); LeCun, Bottou, Bengio and Haffner 1998, MNIST (500 of
 from __future__ import annotations
 
 import gzip
-import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from likewise.data.assets import MNIST_5K, fetch
 from likewise.data.images import StoredImage
+from likewise.data.splits import drawn_order
 
-__all__ = ["DIGITS_SEED", "MNIST_SEED", "digits", "drawn_order", "mnist5k"]
+__all__ = ["DIGITS_SEED", "MNIST_SEED", "digits", "mnist5k"]
 
 DIGITS_SEED = "likewise digits 1"
 """Goes into the order in which digits are held out; another seed is another split."""
@@ -27,20 +27,6 @@ MNIST_SEED = "likewise mnist5k 1"
 """As ``DIGITS_SEED``."""
 MNIST_TEST = 100
 """Of the 500 of each digit."""
-
-T = TypeVar("T")
-
-
-def drawn_order(things: Sequence[T], seed: str) -> list[T]:
-    """Return things in an order drawn from a seed, the same on every machine for ever.
-
-    Each thing is placed by the digest of the seed and its text, so one more or less moves no other.
-
-    Example:
-        >>> drawn_order(range(5), "a"), drawn_order([4, 3, 1], "a")
-        ([1, 3, 4, 2, 0], [1, 3, 4])
-    """
-    return sorted(things, key=lambda one: hashlib.sha256(f"{seed} {one}".encode()).digest())
 
 
 def digits(part: str) -> Iterator[dict[str, Any]]:

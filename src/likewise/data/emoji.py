@@ -18,8 +18,8 @@ from typing import Any
 import networkx as nx
 
 from likewise.data.assets import EMOJI_CLOUD, EMOJI_NAMES, OPENMOJI, fetch
-from likewise.data.digits import drawn_order
 from likewise.data.images import StoredImage
+from likewise.data.splits import drawn_order
 from likewise.data.vector_graphics import drawn
 
 __all__ = ["EMOJI_PARTS", "EMOJI_SEED", "Emoji", "emoji"]

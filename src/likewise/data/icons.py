@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from likewise.data.assets import LUCIDE_ICONS, PHOSPHOR_ICONS, SITE_ICONS, fetch
-from likewise.data.digits import drawn_order
 from likewise.data.images import StoredImage
+from likewise.data.splits import drawn_order
 from likewise.data.vector_graphics import drawn
 
 __all__ = ["ICON_PARTS", "ICON_SEED", "Icon", "held_out_icons", "icons", "lucide_icons", "phosphor_icons", "site_icons"]

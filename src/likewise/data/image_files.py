@@ -58,7 +58,8 @@ def image_source(source: str | Path, encoding: str) -> Source | None:
         return None
     found = _Found()
     for one in listed:
-        found.add(root, one)
+        folder = one.parent.relative_to(root).as_posix()
+        found.add("" if folder == "." else f"{folder}/", one.name)
     return _source(str(source) if len(listed) > 1 else path.name, root, found, encoding) if found.images else None
 
 
@@ -70,18 +71,10 @@ class _Found:
     metadata: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
-    def add(self, root: Path, path: Path) -> None:
-        name = path.relative_to(root).as_posix()
-        is_image = path.suffix.lower() in IMAGE_NAMES
-        (self.images if is_image else self.metadata if path.name in METADATA else self.others).append(name)
-
-    @property
-    def notes(self) -> int | None:
-        """Number of text files at the top, or None where other files of rows lie there and no pictures beside them."""
-        if any("/" not in name for name in (*self.images, *self.metadata)):
-            return 0
-        rows = [kind[0] for name in self.others if "/" not in name and (kind := kind_of_file(Path(name)))]
-        return len(rows) if rows.count(".txt") == len(rows) else None
+    def add(self, folder: str, file: str) -> None:
+        """Take a file; one may be of a million, so paths are texts here."""
+        is_image = file.lower().endswith(IMAGE_NAMES)
+        (self.images if is_image else self.metadata if file in METADATA else self.others).append(folder + file)
 
 
 def _looked_through(folder: Path) -> _Found | None:
@@ -90,7 +83,7 @@ def _looked_through(folder: Path) -> _Found | None:
     Returns:
         What was found, or None where the folder is one of rows, perhaps with some pictures below it.
     """
-    found = _Found()
+    found, notes = _Found(), 0
     been: set[str] = set()
     for here, below, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
@@ -99,12 +92,16 @@ def _looked_through(folder: Path) -> _Found | None:
             continue
         been.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
+        prefix = "" if Path(here) == folder else f"{Path(here).relative_to(folder).as_posix()}/"
         for name in names:
             if not name.startswith("."):
-                found.add(folder, Path(here, name))
-        if found.notes is None:
-            return None
-    return found if len(found.images) > (found.notes or 0) else None
+                found.add(prefix, name)
+        if not prefix and not (found.images or found.metadata):
+            rows = [kind[0] for name in found.others if (kind := kind_of_file(Path(name)))]
+            notes = rows.count(".txt")  # a licence, a list of names
+            if notes < len(rows):
+                return None
+    return found if len(found.images) > notes else None
 
 
 def _source(name: str, root: Path, found: _Found, encoding: str) -> Source:
@@ -115,11 +112,11 @@ def _source(name: str, root: Path, found: _Found, encoding: str) -> Source:
     for one in sorted(found.metadata):
         whole.update(one.encode(errors="surrogateescape") + (root / one).read_bytes())
     contents = whole.copy()
+    where = root.resolve()
     for one in images:
-        state = (root / one).stat()
+        state = os.stat(f"{where}/{one}")  # noqa: PTH116
         whole.update(f"{one}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(errors="surrogateescape"))
         contents.update(f"{one}\0{state.st_size}\0".encode(errors="surrogateescape"))
-    where = root.resolve()
 
     def read(_: int) -> Iterator[Block]:
         return _blocks(where, images, _read_metadata(where, sorted(found.metadata), encoding))
@@ -175,7 +172,7 @@ def _blocks(root: Path, images: list[str], metadata: _Metadata) -> Iterator[Bloc
     for start in range(0, len(names), BLOCK_ROWS):
         part = names[start : start + BLOCK_ROWS]
         known = [metadata.rows.get(name, {}) for name in part]
-        columns: dict[str, Any] = {"image": [str(root / name) for name in part]}
+        columns: dict[str, Any] = {"image": [f"{root}/{name}" for name in part]}
         if classes:
             columns["label"] = [name.partition("/")[0] for name in part]
         columns["file"] = part

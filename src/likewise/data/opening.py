@@ -260,10 +260,17 @@ def _state_of_files(folder: Path, columns: Sequence[Column]) -> str | None:
                     continue
                 array = batch.column(column.name)
                 for path in column.kind.files_of(array.flatten() if column.many else array):
-                    state = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116 - one may be a million
-                    digest.update(f"{path}\0{state and (state.st_size, state.st_mtime_ns)}\0".encode())
+                    digest.update(f"{path}\0{_state(path)}\0".encode())
                     count += 1
     return digest.hexdigest() if count else None
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - one may be of a million
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -494,7 +494,7 @@ def rows_at_once(num_bytes: int, num_rows: int, most: int) -> int:
     """Return how many rows of a table fit into a block.
 
     Example:
-        >>> rows_at_once(10 * 2**30, 10_000, most=2048)
+        >>> rows_at_once(100 * 2**30, 102_400, most=2048)  # of a megabyte each
         64
     """
     return max(1, min(most, BLOCK_BYTES * num_rows // max(num_bytes, 1)))

@@ -153,7 +153,9 @@ class Stages:
 
     def _once(self, path: Path, write: Callable[[Path], None], depends_on: Mapping[str, Any]) -> None:
         """Have the main process write a file, unless it is there and depends on the same things."""
-        if distributed.rank() == 0:
+        with distributed.others_wait():
+            if distributed.rank() != 0:
+                return
             made_from, wanted = _made_from(path), _as_text(depends_on)
             if not path.exists() or not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
                 try:
@@ -169,7 +171,6 @@ class Stages:
                         f"{path} cannot be written ({error.strerror or error}); make room and repeat the command with "
                         "--resume."
                     ) from error
-        distributed.barrier()
 
 
 def _made_from(path: Path) -> Path:

@@ -103,8 +103,7 @@ class Table:
 
     def stream(self, start: int = 0) -> Iterator[Row]:
         """Go through the rows in their order, from row ``start`` on."""
-        data = self._dataset.data
-        rows = rows_at_once(data.nbytes, data.num_rows, STREAM_ROWS) if self._restored else STREAM_ROWS
+        rows = rows_at_once(self.num_bytes, len(self), STREAM_ROWS) if self._restored else STREAM_ROWS
         for first in range(start, len(self), rows):
             last = min(first + rows, len(self))
             yield from _rows_of(self._declared[first:last], last - first, self._restored)
@@ -116,6 +115,21 @@ class Table:
             KeyError: The table has no such column.
         """
         return self._declared.data.column(name)
+
+    def arrow(self, indices: Sequence[int]) -> pa.Table:
+        """Return several rows with all columns, declared and other, as Arrow holds them.
+
+        Other columns whose values are of several kinds are JSON; one that is called like a declared one is left out.
+        """
+        rows = self._dataset.data.table.take(pa.array(self._checked(indices), type=pa.int64()))
+        others = {name: OTHER_PREFIX + name for name in self.extra_names if name not in self.column_names}
+        stored = {**{name: name for name in self.column_names}, **others}
+        return pa.table({name: rows.column(found) for name, found in stored.items()})
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all rows, as Arrow holds them."""
+        return int(self._dataset.data.nbytes)
 
     def values(self, name: str, rows: Sequence[int] | np.ndarray | None = None) -> list[Any]:
         """Return the values of a declared column as rows hold them.
@@ -164,6 +178,14 @@ class Table:
         if self._given:
             return f"rows[{number - 1}]"
         return f"{self._files[place.column(FILE_COLUMN)[0].as_py()]}, row {number}"
+
+    def places(self) -> list[str]:
+        """Tell where each row comes from, as :meth:`where` does of one."""
+        numbers = self._dataset.data.column(ROW_COLUMN).to_pylist()
+        if self._given:
+            return [f"rows[{number - 1}]" for number in numbers]
+        files = self._dataset.data.column(FILE_COLUMN).to_pylist()
+        return [f"{self._files[file]}, row {number}" for file, number in zip(files, numbers, strict=True)]
 
     def _checked(self, indices: Sequence[int]) -> list[int]:
         size = len(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from likewise.losses.alike_targets import alike_targets
 from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
+from likewise.losses.global_contrast import GlobalTerms, global_contrast, paired_global_contrast
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
@@ -21,6 +22,7 @@ from likewise.losses.table import table_cross_entropy
 __all__ = [
     "DistilledPairLoss",
     "GateNorm",
+    "GlobalTerms",
     "InfoNCE",
     "LayerWeighting",
     "Nested2D",
@@ -32,6 +34,7 @@ __all__ = [
     "alike_targets",
     "bce_softmax",
     "distillation",
+    "global_contrast",
     "info_nce",
     "listwise_distillation",
     "load_balance",
@@ -39,6 +42,7 @@ __all__ = [
     "nested_widths",
     "other_texts",
     "own_vs_negatives",
+    "paired_global_contrast",
     "soft_contrast",
     "specified_expert",
     "spectral",

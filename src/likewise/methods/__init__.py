@@ -72,6 +72,10 @@ METHODS = {
     "simclr": MethodEntry(
         "likewise.methods.vision.simclr:SimCLR", "Embeddings of pictures without labels: two random views of each"
     ),
+    "isogclr": MethodEntry(
+        "likewise.methods.vision.isogclr:ISogCLR",
+        "Embeddings of pictures in small batches, and a temperature for each: which are rare, which frequent",
+    ),
     "supcon": MethodEntry(
         "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
     ),
