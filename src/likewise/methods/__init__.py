@@ -79,6 +79,10 @@ METHODS = {
     "supcon": MethodEntry(
         "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
     ),
+    "hydra": MethodEntry(
+        "likewise.methods.vision.hydra:Hydra",
+        "Embeddings of pictures with classes that share parts: any pair is alike in the dimensions its gate opens",
+    ),
     "projection-head": MethodEntry(
         "likewise.methods.vision.projection_head:ProjectionHead",
         "Embeddings of pictures cut at the best layer: any head, every layer of it measured",
