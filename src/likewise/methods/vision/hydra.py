@@ -165,25 +165,22 @@ class Hydra(ImageMethod[Config]):
             query = self.predictor(query)
         gate = self.gate(labels, partners)  # [B, D]
         queries, keys = query.chunk(2), key.chunk(2)
-        disparate = sum(
-            self._told(
-                own_vs_negatives(
-                    queries[one], keys[1 - one], gate, labels, partners, temperature=self.config.temperature,
-                    gate_norm=self.config.gate_norm, key_grad=self.predictor is None,
-                )
+        directions = [(queries[0], keys[1]), (queries[1], keys[0])]
+        told = [
+            own_vs_negatives(
+                *both, gate, labels, partners, temperature=self.config.temperature, gate_norm=self.config.gate_norm,
+                key_grad=self.predictor is None,
             )
-            for one in (0, 1)
-        ) / 2  # fmt: skip
-        terms = {"pairs": disparate}
+            for both in directions
+        ]  # fmt: skip
+        terms = {"pairs": torch.stack([self._mean(rows) for rows in told]).mean()}
         if self.predictor is not None:
-            instance = sum(
-                info_nce(
-                    unit_vectors(queries[one]), unit_vectors(keys[1 - one]), temperature=self.config.temperature
-                ).mean()
-                for one in (0, 1)
-            ) / 2  # fmt: skip
-            both = 1 + self.config.beta
-            terms = {"pairs": disparate * self.config.beta / both, "instance": instance / both}
+            apart = [
+                info_nce(unit_vectors(one), unit_vectors(other), temperature=self.config.temperature).mean()
+                for one, other in directions
+            ]
+            share = self.config.beta / (1 + self.config.beta)
+            terms = {"pairs": terms["pairs"] * share, "instance": torch.stack(apart).mean() * (1 - share)}
         first, second = (unit_vectors(one.detach()) for one in queries)
         metrics = {"open_share": (gate.detach() > 0.5).float().mean()}
         return StepOutput(terms, metrics, Contrast(first, second, self.config.temperature))
@@ -209,7 +206,7 @@ class Hydra(ImageMethod[Config]):
         number = self.gate.num_classes
         return (labels + torch.randint(1, number, labels.shape, generator=random).to(labels.device)) % number
 
-    def _told(self, rows: RowLosses) -> Tensor:
+    def _mean(self, rows: RowLosses) -> Tensor:
         """Average the rows; a batch in which no row has a partner says nothing."""
         if not self._warned and not bool(rows.counted.any()):
             self._warned = True
