@@ -23,7 +23,7 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
-    "projection-head": {"temperature": 0.1},
+    "projection-head": {"temperature": 0.02, "lr": 3e-3},
     "simclr": {"temperature": 0.1},
 }
 """Settings under which training can take most of a loss away: soft targets have an entropy that is always left, a high
