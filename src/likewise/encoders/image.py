@@ -35,13 +35,14 @@ class ImageEncoderConfig:
 
     encoder: str = "small"
     """Network: small (for pictures of 16 to 64 pixels), resnet18-small, mlp-256-256 (layers over all pixels),
-    timm:NAME, or a folder that likewise saved."""
+    efficientnet-lite0, timm:NAME, or a folder that likewise saved."""
     image_size: int | None = None
     """Side of a picture in pixels, >= 4; the network's own where not given (small: 32)."""
     channels: int | None = None
     """3 for colours, 1 for grey; 3 where not given, or what the folder says."""
     pretrained: bool = False
-    """Start from the weights that the network is published with (timm:NAME, fetched from the model hub)."""
+    """Start from the weights that the network is published with: efficientnet-lite0 (ImageNet, from a package) or
+    timm:NAME (from the model hub)."""
     freeze: bool = False
     """Leave the network's weights as they are; only what the method adds is trained."""
 
