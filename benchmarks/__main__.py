@@ -35,6 +35,7 @@ NAMES = {
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
     "isogclr": "temperatures of long-tailed digits against SimCLR and SogCLR, and the gradient of small batches",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
+    "projection_head": "what is known before a projection head and behind it, with several heads, on digits",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

@@ -13,12 +13,17 @@ THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
 """What a method needs otherwise than the smallest setting of these checks."""
 
-OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}, "dialog2flow": {"mode": "joint"}}
+OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
+    "simcse": {"supervised": True},
+    "dialog2flow": {"mode": "joint"},
+    "projection-head": {"loss": "cross-entropy", "drop": 0.5},
+}
 """Settings under which a method reads the columns that it may have."""
 
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
+    "projection-head": {"temperature": 0.1},
     "simclr": {"temperature": 0.1},
 }
 """Settings under which training can take most of a loss away: soft targets have an entropy that is always left, a high

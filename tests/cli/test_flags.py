@@ -58,6 +58,7 @@ OWN = {
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
     ),
     "pairs": "temperature learn_temperature symmetric",
+    "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
     "isogclr": (
         "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
         "max_temperature gradient_clip hidden head_size"

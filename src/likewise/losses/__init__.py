@@ -10,15 +10,18 @@ from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
 from likewise.losses.other_texts import other_texts
+from likewise.losses.own_vs_negatives import GateNorm, own_vs_negatives
 from likewise.losses.pair_task import PairTask
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
 from likewise.losses.soft_contrast import soft_contrast
+from likewise.losses.spectral import spectral
 from likewise.losses.table import table_cross_entropy
 
 __all__ = [
     "DistilledPairLoss",
+    "GateNorm",
     "GlobalTerms",
     "InfoNCE",
     "LayerWeighting",
@@ -38,8 +41,10 @@ __all__ = [
     "mutual_information",
     "nested_widths",
     "other_texts",
+    "own_vs_negatives",
     "paired_global_contrast",
     "soft_contrast",
     "specified_expert",
+    "spectral",
     "table_cross_entropy",
 ]

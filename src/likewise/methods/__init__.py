@@ -79,6 +79,10 @@ METHODS = {
     "supcon": MethodEntry(
         "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
     ),
+    "projection-head": MethodEntry(
+        "likewise.methods.vision.projection_head:ProjectionHead",
+        "Embeddings of pictures cut at the best layer: any head, every layer of it measured",
+    ),
 }
 """Every method by name."""
 
