@@ -10,6 +10,7 @@ from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
 from likewise.losses.other_texts import other_texts
 from likewise.losses.pair_task import PairTask
+from likewise.losses.queue_contrast import MixedScores, mixed_scores, queue_contrast
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
@@ -20,6 +21,7 @@ __all__ = [
     "DistilledPairLoss",
     "InfoNCE",
     "LayerWeighting",
+    "MixedScores",
     "Nested2D",
     "NestedDraw",
     "NestedVariant",
@@ -32,9 +34,11 @@ __all__ = [
     "info_nce",
     "listwise_distillation",
     "load_balance",
+    "mixed_scores",
     "mutual_information",
     "nested_widths",
     "other_texts",
+    "queue_contrast",
     "soft_contrast",
     "specified_expert",
     "table_cross_entropy",

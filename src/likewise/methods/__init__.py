@@ -75,6 +75,14 @@ METHODS = {
     "supcon": MethodEntry(
         "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
     ),
+    "moco": MethodEntry(
+        "likewise.methods.vision.moco:MoCo",
+        "Embeddings of pictures without labels in small batches: negatives from a queue",
+    ),
+    "mochi": MethodEntry(
+        "likewise.methods.vision.mochi:MoCHi",
+        "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
+    ),
 }
 """Every method by name."""
 
