@@ -151,6 +151,6 @@ def _check(query: Tensor, key: Tensor, temperature: float) -> None:
         )
     if query.shape != key.shape:
         raise ValueError(
-            f"queue_contrast: query is {list(query.shape)} but key is {list(key.shape)}; every row of query has its own "
-            "key. Give as many, of the same length."
+            f"queue_contrast: query is {list(query.shape)} but key is {list(key.shape)}; every row of query has its "
+            "own key. Give as many, of the same length."
         )

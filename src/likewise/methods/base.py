@@ -22,9 +22,9 @@ from likewise.encoders import (
     load_text_encoder,
 )
 from likewise.encoders.embedder import Role
+from likewise.errors import InputError
 from likewise.heads import MLPProjector, unit_vectors
 from likewise.memory import KeyQueue, MomentumTower
-from likewise.errors import InputError
 from likewise.sampling import Grouping
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation

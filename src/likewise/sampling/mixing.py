@@ -21,8 +21,8 @@ __all__ = ["HardNegativeMixer", "Mixture"]
 class Mixture:
     """What the synthetic negatives of each row are mixed of; the vectors themselves are not stored.
 
-    A row's negatives of the first kind are ``unit(share * key[first] + (1 - share) * key[second])``, those of the second
-    ``unit(query_share * query + (1 - query_share) * key[single])``.
+    A row's negatives of the first kind are ``unit(share * key[first] + (1 - share) * key[second])``, those of the
+    second ``unit(query_share * query + (1 - query_share) * key[single])``.
 
     Args:
         first: A key of each pair, ``[B, s]``, int64.
@@ -78,8 +78,8 @@ class HardNegativeMixer(nn.Module):
             raise InputError(f"pairs is {pairs} and with_query is {with_query}; both are 0 (none) or more mixtures.")
         if not 0 < max_share <= 0.5:
             raise InputError(
-                f"query_share is {max_share}; it is greater than 0 and at most 0.5, so that a negative is more of a key "
-                "than of the row itself."
+                f"query_share is {max_share}; it is greater than 0 and at most 0.5, so that a negative is more of a "
+                "key than of the row itself."
             )
         self.hardest, self.pairs, self.with_query, self.max_share = hardest, pairs, with_query, max_share
         self.register_buffer("seed", torch.randint(2**62, ()))
