@@ -33,6 +33,7 @@ NAMES = {
     "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
+    "mochi": "mixtures of the hardest keys of a queue against the queue alone, on digits (MoCo, MoCHi)",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
