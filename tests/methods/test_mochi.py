@@ -37,10 +37,15 @@ def batch_of(size, first=0, **more):
     return Batch({"query": numbers, "key": numbers + 100, **more}, numbers)
 
 
+def oldest_first(queue) -> torch.Tensor:
+    first = int(queue.pointer)
+    return torch.cat([queue.stored[first:], queue.stored[:first]])
+
+
 def test_the_order_of_a_step_and_the_queue_are_those_of_the_paper():
     method = with_table(table(5))
     values = torch.tensor(table(5))
-    slow, queue = values.clone(), method.queue.keys.clone()
+    slow, queue = values.clone(), oldest_first(method.queue)
     assert_close(queue.norm(dim=1), torch.ones(10, dtype=torch.float64), rtol=1e-6, atol=0)
     for _ in range(3):
         query = F.normalize(values[:5], dim=1)
@@ -50,27 +55,24 @@ def test_the_order_of_a_step_and_the_queue_are_those_of_the_paper():
         expected = (torch.cat([positive[:, None], negative], 1).logsumexp(1) - positive).mean()
         output = method(batch_of(5))
         assert output.loss.item() == pytest.approx(expected.item(), rel=1e-9)
-        assert_close(method.queue.keys, queue, rtol=0, atol=0)  # not in their own step
+        assert_close(oldest_first(method.queue), queue, rtol=1e-9, atol=1e-12)  # not in their own step
         output.loss.backward()
         with torch.no_grad():
             method.encoder.table -= method.encoder.table.grad
         values, method.encoder.table.grad = method.encoder.table.detach().clone(), None
         method.after_step()
         queue = torch.cat([queue[5:], key])  # the oldest leave
-        held = torch.cat([method.queue.stored[int(method.queue.pointer) :], method.queue.stored])[:10]
-        assert_close(held, queue, rtol=1e-9, atol=1e-12)
-        queue = method.queue.keys.clone() if int(method.queue.pointer) == 0 else torch.cat(
-            [method.queue.stored[5:], method.queue.stored[:5]]
-        )  # fmt: skip
+        assert_close(oldest_first(method.queue), queue, rtol=1e-9, atol=1e-12)
     method.after_step()
-    assert torch.equal(method.queue.stored.sort(0).values, queue.sort(0).values)  # a step's keys enter once
+    assert_close(oldest_first(method.queue), queue, rtol=1e-9, atol=1e-12)  # a step's keys enter once
 
 
 def test_without_mixtures_or_before_their_time_it_is_moco_to_the_bit(digits, tmp_path):
     courses = []
     settings = {**TINY, **SMALL, "steps": 6, "progress": False}
     off = {"hardest": 6, "plain_epochs": 0.0, "pairs": 0, "with_query": 0}
-    runs = [("moco", {}), ("mochi", {**MIXED, "plain_epochs": 9.0}), ("mochi", off), ("mochi", {**MIXED, "plain_epochs": 1.0})]  # fmt: skip
+    early, late = {**MIXED, "plain_epochs": 1.0}, {**MIXED, "plain_epochs": 9.0}
+    runs = [("moco", {}), ("mochi", late), ("mochi", off), ("mochi", early)]
     for number, (name, own) in enumerate(runs):
         torch.manual_seed(0)
         likewise.train(name, digits[:24], out=tmp_path / str(number), **settings, **own)
@@ -141,7 +143,7 @@ def test_both_towers_are_counted_as_passes_and_only_one_is_kept(digits, tmp_path
     with (tmp_path / "run" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["encoded"]) for row in rows] == [16, 32]
-    assert 0 <= float(rows[-1]["beats_mixed"]) <= float(rows[-1]["beats_queue"]) <= 1 or rows
+    assert 0 <= float(rows[-1]["beats_mixed"]) <= 1
     assert model.dim == 16
 
 
@@ -160,8 +162,8 @@ def test_what_is_doubtful_is_warned_of(digits, tmp_path, caplog):
         (moco, {"queue_size": 0}, "queue_size is 0"),
         (moco, {"momentum": 1.0}, "momentum is 1.0"),
         (mochi, {"hardest": 20, "queue_size": 10}, "hardest is 20, but the queue holds 10"),
-        (mochi, {"plain_epochs": -1.0}, "plain_epochs is -1.0"),
-        (mochi, {"query_share": 0.7}, "query_share is 0.7"),
+        (mochi, {"hardest": 4, "plain_epochs": -1.0}, "plain_epochs is -1.0"),
+        (mochi, {"hardest": 4, "query_share": 0.7}, "query_share is 0.7"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(kind, settings, says):
