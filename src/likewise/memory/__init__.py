@@ -1,4 +1,4 @@
-"""What outlives a step: keys, towers that follow slowly, teachers' scores, prototypes, transport plans, numbers of a row."""
+"""What outlives a step: keys, slow towers, teachers' scores, prototypes, transport plans, numbers of a row."""
 
 from likewise.memory.bank import KeyBank
 from likewise.memory.global_contrast import GlobalContrastState, RobustTemperature
