@@ -10,7 +10,11 @@ from likewise.methods import get_method
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
 
-SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
+SMALL_SETTINGS: dict[str, dict[str, Any]] = {
+    "2dmse": {"encoder_layers": 2},
+    "moco": {"queue_size": 16, "momentum": 0.9},
+    "mochi": {"queue_size": 16, "momentum": 0.9, "hardest": 8, "pairs": 4, "with_query": 4, "plain_epochs": 0.1},
+}
 """What a method needs otherwise than the smallest setting of these checks."""
 
 OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {

@@ -49,6 +49,11 @@ OWN = {
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
     ),
+    "mochi": (
+        "augment temperature queue_size momentum hidden head_size batch_norm hardest pairs with_query query_share "
+        "plain_epochs left_out"
+    ),
+    "moco": "augment temperature queue_size momentum hidden head_size batch_norm",
     "multicsr": (
         "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
         "curate scorer alpha beta gap rule mask frozen phi objective temperature head"

@@ -87,6 +87,14 @@ METHODS = {
         "likewise.methods.vision.projection_head:ProjectionHead",
         "Embeddings of pictures cut at the best layer: any head, every layer of it measured",
     ),
+    "moco": MethodEntry(
+        "likewise.methods.vision.moco:MoCo",
+        "Embeddings of pictures without labels in small batches: negatives from a queue",
+    ),
+    "mochi": MethodEntry(
+        "likewise.methods.vision.mochi:MoCHi",
+        "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
+    ),
 }
 """Every method by name."""
 

@@ -14,6 +14,7 @@ from likewise.sampling.inverse_propensity import (
 )
 from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
+from likewise.sampling.mixing import HardNegativeMixer, Mixture
 from likewise.sampling.pair_report import describe_pairs
 from likewise.sampling.stream import StreamPlan
 from likewise.sampling.surface import SurfaceMeasure, SurfaceTexts, surface_similarity
@@ -25,8 +26,10 @@ __all__ = [
     "Drawn",
     "GroupPlan",
     "Grouping",
+    "HardNegativeMixer",
     "IPWPairSampler",
     "LabelPairs",
+    "Mixture",
     "Plan",
     "PlannedBatch",
     "RowKeys",
