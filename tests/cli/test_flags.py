@@ -162,7 +162,7 @@ OF_EVALUATE = (
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),
     "similarity": ("", ""),
-    "probe": (SPLIT, "max_iterations"),
+    "probe": (SPLIT, "max_iterations standardise"),
     "regression": (SPLIT, "bin_width many_above few_below"),
     "knn": (SPLIT, "k vote temperature"),
     "zero_shot": ("classes", "template"),
