@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import browser
+import small_minilm
 from likewise.encoders import TextEncoder, TextEncoderConfig, load_text_encoder
 
 
@@ -59,10 +60,16 @@ def digits() -> list[dict]:
     return [{"image": image, "label": int(label)} for image, label in zip(images, read.target, strict=True)]
 
 
+@pytest.fixture(scope="session")
+def small_encoder() -> Path:
+    """A folder with two layers and 6,500 tokens of the packaged encoder, for ``--encoder``."""
+    return small_minilm.folder()
+
+
 @pytest.fixture
-def tiny_tower() -> TextEncoder:
+def tiny_tower(small_encoder) -> TextEncoder:
     """Two layers of the packaged encoder, fresh for each test."""
-    return load_text_encoder(TextEncoderConfig(encoder_layers=2, max_tokens=32))
+    return load_text_encoder(TextEncoderConfig(encoder=str(small_encoder), max_tokens=32))
 
 
 @pytest.fixture(scope="session")

@@ -17,15 +17,22 @@ SMALL_SETTINGS: dict[str, dict[str, Any]] = {
 }
 """What a method needs otherwise than the smallest setting of these checks."""
 
-OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}, "dialog2flow": {"mode": "joint"}}
+OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
+    "simcse": {"supervised": True},
+    "dialog2flow": {"mode": "joint"},
+    "projection-head": {"loss": "cross-entropy", "drop": 0.5},
+}
 """Settings under which a method reads the columns that it may have."""
 
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
-    "dialog2flow": {"label_temperature": 0.02},
+    "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
+    "moe-cocitation": {"lr": 3e-4},
+    "projection-head": {"temperature": 0.02, "lr": 3e-3},
     "simclr": {"temperature": 0.1},
 }
-"""Settings under which training can take most of a loss away: soft targets have an entropy that is always left, and a
-high temperature leaves a loss that the best space has."""
+"""Settings under which training can take most of a loss away: soft targets have an entropy that is always left, a high
+temperature leaves a loss that the best space has, a batch of four may hold one label only, and few steps at a large
+rate go up and down."""
 
 YES_OR_NO = ("cross-encoder", "dse")
 """Methods whose column label holds 0 or 1."""

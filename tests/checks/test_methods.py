@@ -24,7 +24,7 @@ from likewise.training import StepOutput
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = {"batch_size": 4, "precision": "fp32", "warmup": 0.0, "lr": 1e-3}
-SMALL_ENCODERS = {
+SMALL_ENCODERS: dict[type, dict[str, Any]] = {
     TextEncoderConfig: {"encoder_layers": 1, "max_tokens": 24},
     ImageEncoderConfig: {"encoder": "mlp-16", "image_size": 8, "channels": 1, "augment": "glyph"},
 }
@@ -35,6 +35,11 @@ def small(name: str) -> dict[str, Any]:
 
 
 pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
+
+
+@pytest.fixture(autouse=True)
+def _a_small_encoder(monkeypatch, small_encoder):
+    monkeypatch.setitem(SMALL_ENCODERS[TextEncoderConfig], "encoder", str(small_encoder))
 
 
 @pytest.fixture(autouse=True)

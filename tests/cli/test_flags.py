@@ -63,6 +63,15 @@ OWN = {
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
     ),
     "pairs": "temperature learn_temperature symmetric",
+    "hydra": (
+        "augment objective pairs gate gate_norm temperature hidden head_size gate_embedding gate_hidden momentum beta "
+        "classes"
+    ),
+    "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
+    "isogclr": (
+        "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
+        "max_temperature gradient_clip hidden head_size"
+    ),
     "simclr": "augment temperature hidden head_size",
     "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",

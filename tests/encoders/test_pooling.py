@@ -89,8 +89,8 @@ def test_an_encoder_without_a_mask_token_is_refused(tiny_tower):
         tiny_tower.pooled("prompt")
 
 
-def test_asked_for_when_loading_it_is_the_same(tiny_tower):
-    loaded = load_text_encoder(TextEncoderConfig(encoder_layers=2, max_tokens=32, pooling="prompt"))
+def test_asked_for_when_loading_it_is_the_same(tiny_tower, small_encoder):
+    loaded = load_text_encoder(TextEncoderConfig(str(small_encoder), max_tokens=32, pooling="prompt"))
     assert loaded.fingerprint == tiny_tower.pooled("prompt").fingerprint
     assert loaded.fingerprint != tiny_tower.fingerprint
     expected = tiny_tower.pooled("prompt").encode(TEXTS, precision="fp32")

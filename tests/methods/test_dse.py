@@ -85,8 +85,8 @@ def test_a_step_is_a_plain_loop_over_pairs(tiny_tower, tmp_path, alpha):
     assert output.contrast is None
 
 
-def test_the_student_pools_its_top_layers_and_starts_like_other_methods(tiny_tower):
-    whole = load_text_encoder(TextEncoderConfig(encoder_layers=2, max_tokens=32))
+def test_the_student_pools_its_top_layers_and_starts_like_other_methods(tiny_tower, small_encoder):
+    whole = load_text_encoder(TextEncoderConfig(str(small_encoder), max_tokens=32))
     method = DSE(Config(), tiny_tower)
     assert method.encoder.dim == 2 * 384  # four layers are asked for, two are there
     assert method.start().fingerprint == whole.served().fingerprint
@@ -275,6 +275,6 @@ def test_more_mined_pairs_than_texts_are_refused(tiny_tower, tmp_path, teacher):
 def test_a_joint_teacher_of_more_classes_than_the_student_is_refused(tiny_tower, tmp_path, monkeypatch):
     joint = JointEncoder(tiny_tower, 3, score_names=("x", "y", "z"))
     monkeypatch.setattr(dse.artefact, "load_pair_scorer", lambda name: joint)
-    with pytest.raises(InputError, match="the teacher all-MiniLM-L6-v2 gives 3 scores a pair"):
+    with pytest.raises(InputError, match=r"the teacher .*small-minilm gives 3 scores a pair"):
         prepared(DSE(Config(teacher="t"), load_text_encoder(TextEncoderConfig(encoder_layers=1))), tmp_path,
                  rows(scores=None))  # fmt: skip

@@ -39,7 +39,7 @@ ModelArgument = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        help="A file (txt, jsonl, csv, tsv, parquet, tar), a glob, a folder (of pictures too), hf:OWNER/NAME or demo:NAME."
+        help="A file (txt, jsonl, csv, tsv, parquet, tar), a glob, a folder, pictures, hf:OWNER/NAME, demo:NAME."
     ),
 ]
 Columns = Annotated[

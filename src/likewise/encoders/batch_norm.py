@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -81,20 +82,42 @@ class BatchNorm(_BatchNorm):
         self.running_var.lerp_(var.to(self.running_var.dtype), share)
 
 
+class BatchNormAct(BatchNorm):
+    """:class:`BatchNorm` and what timm puts into one layer with it: a dropout of channels and an activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    @classmethod
+    def of(cls, layer: _BatchNorm) -> BatchNormAct:
+        """Return a layer that shares weights, statistics and activation with one of timm's."""
+        made = super().of(layer)
+        assert isinstance(made, cls)  # noqa: S101 - what it is called on
+        made.drop, made.act = cast("nn.Module", layer.drop), cast("nn.Module", layer.act)
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the rows of this process, and activate."""
+        activated: Tensor = self.act(self.drop(super().forward(x)))
+        return activated
+
+
 def share_batch_norm(module: nn.Module) -> nn.Module:
     """Put :class:`BatchNorm` in the place of PyTorch's own layers, with their weights; returns the module.
 
-    Layers that derive from them (batch norm and activation in one) stay as they are, and are named in a warning where
-    there are several processes: each process then normalises by its own rows.
+    Those of timm that are batch norm and activation in one become one such layer too. Others that derive from
+    PyTorch's stay as they are, and are named in a warning where there are several processes: each process then
+    normalises by its own rows.
     """
-    if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
-        assert isinstance(module, _BatchNorm)  # noqa: S101 - one of the two
-        return BatchNorm.of(module)
+    shared = _shared(module)
+    if shared is not None:
+        return shared
     kinds = set()
     for name, child in list(module.named_modules()):
-        if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d):
+        made = _shared(child)
+        if made is not None:
             parent, _, own = name.rpartition(".")
-            setattr(module.get_submodule(parent), own, share_batch_norm(child))
+            setattr(module.get_submodule(parent), own, made)
         elif isinstance(child, _BatchNorm) and not isinstance(child, BatchNorm):
             kinds.add(type(child).__name__)
     if kinds and distributed.world_size() > 1:
@@ -104,6 +127,16 @@ def share_batch_norm(module: nn.Module) -> nn.Module:
             ", ".join(sorted(kinds)),
         )
     return module
+
+
+def _shared(layer: nn.Module) -> BatchNorm | None:
+    if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d):
+        assert isinstance(layer, _BatchNorm)  # noqa: S101 - one of the two
+        return BatchNorm.of(layer)
+    # Known by its name, so that timm need not be imported where nothing is made of it.
+    if type(layer).__name__ == "BatchNormAct2d" and isinstance(layer, nn.BatchNorm2d):
+        return BatchNormAct.of(layer)
+    return None
 
 
 def has_batch_norm(module: nn.Module) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,9 +23,12 @@ from likewise.encoders.precision import resolve_precision
 from likewise.encoders.progress import with_progress
 from likewise.errors import InputError
 
+if TYPE_CHECKING:
+    from likewise.heads import TappedHead
+
 __all__ = ["ImageEncoder", "ImageEncoderConfig", "is_image_encoder", "load_image_encoder"]
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, HEAD_WEIGHTS = "config.json", "model.safetensors", "head.safetensors"
 MARK = "likewise_image"
 """Part of ``config.json`` that says that the folder holds a tower for pictures."""
 
@@ -35,13 +39,14 @@ class ImageEncoderConfig:
 
     encoder: str = "small"
     """Network: small (for pictures of 16 to 64 pixels), resnet18-small, mlp-256-256 (layers over all pixels),
-    timm:NAME, or a folder that likewise saved."""
+    efficientnet-lite0, timm:NAME, or a folder that likewise saved."""
     image_size: int | None = None
     """Side of a picture in pixels, >= 4; the network's own where not given (small: 32)."""
     channels: int | None = None
     """3 for colours, 1 for grey; 3 where not given, or what the folder says."""
     pretrained: bool = False
-    """Start from the weights that the network is published with (timm:NAME, fetched from the model hub)."""
+    """Start from the weights that the network is published with: efficientnet-lite0 (ImageNet, from a package) or
+    timm:NAME (from the model hub)."""
     freeze: bool = False
     """Leave the network's weights as they are; only what the method adds is trained."""
 
@@ -73,6 +78,8 @@ class ImageEncoder(Encoder):
 
     def __init__(self, network: Network, name: str, architecture: str) -> None:
         super().__init__()
+        self.head: TappedHead | None = None
+        self.tap = ""
         self.network = share_batch_norm(network.module)
         self.architecture = architecture
         self.size, self.crop, self.channels = network.size, network.crop, len(network.mean)
@@ -89,18 +96,22 @@ class ImageEncoder(Encoder):
     @property
     def dim(self) -> int:
         """Length of an embedding, ``D``."""
-        return self._dim
+        return self._dim if self.head is None else self.head.width(self.tap)
 
     @property
     def part(self) -> Mapping[str, Any]:
-        """What of the model this is: all of it."""
-        return {}
+        """What of the model this is: all of it, or how much of a head."""
+        return {} if self.head is None else {"tap": self.tap}
 
     @property
     def fingerprint(self) -> str:
         """Digest of all weights and of how pictures are read."""
         digest = hashlib.blake2b(digest_size=16)
-        for key, tensor in sorted(self.network.state_dict().items()):
+        weights = dict(self.network.state_dict())
+        if self.head is not None:
+            weights |= {f"head {self.tap} {key}": tensor for key, tensor in self.head.state_dict().items()}
+            digest.update(json.dumps([self.tap, self.head.settings], sort_keys=True).encode())
+        for key, tensor in sorted(weights.items()):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         digest.update(json.dumps(self._reading, sort_keys=True).encode())
@@ -123,7 +134,31 @@ class ImageEncoder(Encoder):
             nothing = torch.zeros(1, self.channels, self.size, self.size, dtype=torch.uint8, device=inputs.device)
             return self.encode_rows(nothing)[:0]
         features: Tensor = self.network((inputs.to(self.mean.dtype) - self.mean) / self.std)
-        return features.float()
+        features = features.float()
+        return features if self.head is None else self.head(features, self.tap)
+
+    def with_head(self, head: TappedHead, tap: str) -> ImageEncoder:
+        """Return this tower with a head behind it, as far as one of its taps; weights are shared.
+
+        Args:
+            head: A head on the tower's own features.
+            tap: What of it the embeddings are.
+
+        Raises:
+            InputError: The head has no such tap.
+        """
+        head.width(tap)
+        made = copy.copy(self)
+        made._modules = dict(self._modules)
+        made.head, made.tap = head, tap
+        return made
+
+    def without_head(self) -> ImageEncoder:
+        """Return the tower alone, which gives the features; weights are shared."""
+        made = copy.copy(self)
+        made._modules = {name: module for name, module in self._modules.items() if name != "head"}
+        made.head, made.tap = None, ""
+        return made
 
     def select(self, inputs: Tensor, index: Tensor) -> Tensor:
         """Return the pictures ``index`` of ``inputs``."""
@@ -175,6 +210,24 @@ class ImageEncoder(Encoder):
             ValueError: ``batch_size`` < 1 or an unknown ``precision``.
             InputError: Something is no picture.
         """
+        return F.normalize(self.features(inputs, batch_size=batch_size, precision=precision, progress=progress), dim=1)
+
+    def features(
+        self, inputs: Sequence[Any], *, batch_size: int = 256, precision: str = "auto", progress: bool = False
+    ) -> Tensor:
+        """Return what the network gives for pictures in evaluation mode, of whatever length: float32 ``[n, D]``.
+
+        Args:
+            inputs: Pictures as :meth:`read` takes them.
+            batch_size: Pictures read and encoded at a time, >= 1.
+            precision: "auto", "bf16" or "fp32".
+            progress: Show a progress bar on stderr.
+
+        Raises:
+            TypeError: ``inputs`` is a single picture.
+            ValueError: ``batch_size`` < 1 or an unknown ``precision``.
+            InputError: Something is no picture.
+        """
         if isinstance(inputs, str | bytes | Path):
             raise TypeError("encode: got one picture; give a list of pictures, [picture] for a single one.")
         if batch_size < 1:
@@ -191,24 +244,32 @@ class ImageEncoder(Encoder):
                     output[rows] = self.encode_rows(pictures).cpu()
         finally:
             self.train(was_training)
-        return F.normalize(output, dim=1)
+        return output
 
     def served(self) -> ImageEncoder:
         """Return the tower as it is used after training, which is the tower itself."""
         return self
 
     def save(self, folder: Path) -> None:
-        """Write a folder that :func:`likewise.load` opens, and timm too (``local-dir:FOLDER``) if it is timm's."""
+        """Write a folder that :func:`likewise.load` opens, and timm too (``local-dir:FOLDER``) if it is timm's.
+
+        timm sees the network alone, without a head behind it.
+        """
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
+        head: dict[str, Any] = {}
+        if self.head is not None:
+            head = {"head": {"tap": self.tap, "settings": self.head.settings}}
+            weights = {name: tensor.contiguous() for name, tensor in self.head.state_dict().items()}
+            save_file(weights, str(folder / HEAD_WEIGHTS), metadata={"format": "pt"})
         content = {
             "architecture": self.architecture.removeprefix("timm:"),
             "num_classes": 0,
-            "num_features": self.dim,
-            MARK: {"encoder": self.architecture, **self._reading},
+            "num_features": self._dim,
+            MARK: {"encoder": self.architecture, **self._reading, **head},
             **({"model_args": {"in_chans": self.channels}} if self._about else {}),
             **self._about,
         }
@@ -289,4 +350,13 @@ def _saved(folder: Path, config: ImageEncoderConfig) -> ImageEncoder:
         raise InputError(
             f"the weights of {folder} do not fit pictures of {size} pixels; leave --image-size out ({mark['size']})."
         ) from error
-    return encoder
+    return _with_saved_head(encoder, folder, mark["head"]) if "head" in mark else encoder
+
+
+def _with_saved_head(encoder: ImageEncoder, folder: Path, saved: Mapping[str, Any]) -> ImageEncoder:
+    from safetensors.torch import load_file
+
+    from likewise.heads import TappedHead
+
+    head = TappedHead.of({"settings": saved["settings"], "weights": load_file(str(folder / HEAD_WEIGHTS))})
+    return encoder.with_head(head, saved["tap"])

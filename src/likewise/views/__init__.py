@@ -6,6 +6,7 @@ from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, 
 from likewise.views.labels import LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
+from likewise.views.replaced import ReplacedViews
 from likewise.views.sampled import SampledPairs
 from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
@@ -18,6 +19,7 @@ __all__ = [
     "ImageViews",
     "LabelledViews",
     "PairViews",
+    "ReplacedViews",
     "SampledPairs",
     "SubwordRepeat",
     "Swapped",
