@@ -27,6 +27,11 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
+    "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
+    "mochi": {
+        **{"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
+        **{"hardest": 2, "pairs": 1, "with_query": 0},
+    },
     "projection-head": {"temperature": 0.02, "lr": 3e-3},
     "simclr": {"temperature": 0.1},
 }

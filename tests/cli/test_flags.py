@@ -168,7 +168,7 @@ OF_TASKS = {
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
     "pair_classification": ("", ""),
-    "few_shot": ("", "ways shots queries episodes nearest"),
+    "few_shot": ("", "ways shots queries episodes nearest align"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k source_domain target_domain"),
     "mteb:STSBenchmark": ("", ""),

@@ -52,10 +52,10 @@ def test_bad_vectors_and_too_few_items_are_said():
 
 
 def test_with_one_example_a_class_it_finds_classes_that_are_balanced(caplog):
-    vectors, labels = blobs(1, 120, classes=5, spread=1.2)
+    vectors, labels = blobs(1, 120, classes=5, dim=16, spread=3)
     data = open_labelled(labelled_rows(vectors, labels))
     settings = {"ways": 3, "shots": 1, "queries": 12, "episodes": 60}
-    plain, aligned = (few_shot(reader(4), data, **settings, align=on) for on in (False, True))
+    plain, aligned = (few_shot(reader(16), data, **settings, align=on) for on in (False, True))
     assert aligned.settings["align"] is True
     assert aligned.metrics["accuracy"] > plain.metrics["accuracy"] + 0.03
     assert "equally" not in caplog.text
