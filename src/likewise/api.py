@@ -138,6 +138,7 @@ class _Trained:
 
     embedder: Embedder
     kept: Mapping[str, Any]
+    spaces: Mapping[str, Embedder]
     result: TrainingResult
     round: int | None = None
 
@@ -181,9 +182,10 @@ def _train_rounds(
             show_progress=progress,
         )
         # The next round trains other weights, or these: what is kept of this one is a copy.
-        embedder = method.embedder()
-        embedder = embedder if number == rounds else copy.deepcopy(embedder)
-        finished.append(_Trained(embedder, method.kept(), result, number if rounds > 1 else None))
+        embedder, spaces = method.embedder(), method.spaces()
+        if number < rounds:
+            embedder, spaces = copy.deepcopy(embedder), copy.deepcopy(spaces)
+        finished.append(_Trained(embedder, method.kept(), spaces, result, number if rounds > 1 else None))
     best = max(finished, key=lambda one: (next(iter(one.result.best.values()), 0.0), one.round))  # last of equals
     total = TrainingResult(
         steps=sum(one.result.steps for one in finished),
@@ -193,7 +195,7 @@ def _train_rounds(
         best=best.result.best,
         geometry=best.result.geometry,
     )
-    return _Trained(best.embedder, best.kept, total, best.round)
+    return _Trained(best.embedder, best.kept, best.spaces, total, best.round)
 
 
 @contextlib.contextmanager
@@ -229,7 +231,7 @@ def _save(config: RunConfig, table: Table | StreamedTable, out: Path, trained: _
     )
     try:
         with plain_disk_errors():
-            artefact.save(trained.embedder, out, about, trained.kept)
+            artefact.save(trained.embedder, out, about, trained.kept, trained.spaces)
     except OSError as error:
         raise Checkpoints(out / "checkpoints").failure(error, "the model") from error
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likewise.errors import InputError, RunError
+from likewise.errors import InputError, RunError, unknown
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
 
 ABOUT = "likewise.json"
 KEPT = "kept"
+SPACES = "spaces"
 _FORMAT = 1
 
 
@@ -113,7 +114,13 @@ class Model:
         return self.embedder
 
 
-def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any] | None = None) -> None:
+def save(
+    embedder: Embedder,
+    folder: Path,
+    about: About,
+    kept: Mapping[str, Any] | None = None,
+    spaces: Mapping[str, Embedder] | None = None,
+) -> None:
     """Write a model into ``folder``, which may hold its run's logs and checkpoints already.
 
     Everything is put together in a temporary folder and moved; ``likewise.json`` comes last.
@@ -123,6 +130,7 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
         folder: A new folder, or that of the run.
         about: What is known of it.
         kept: What the method's products need beside it, as :meth:`likewise.methods.base.Method.kept` returns it.
+        spaces: The spaces of a model with several, by name, ``embedder`` first; each is a model in ``spaces/NAME``.
     """
     from likewise.state import write_state
 
@@ -130,6 +138,8 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
     temporary = folder / ".model-writing"
     shutil.rmtree(temporary, ignore_errors=True)
     embedder.save(temporary)
+    for name, other in list((spaces or {}).items())[1:]:
+        other.save(temporary / SPACES / name)
     if kept:
         write_state(temporary, dict(kept), KEPT)
     (temporary / "README.md").write_text(_model_card(embedder, about), encoding="utf-8")
@@ -144,6 +154,7 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
             "fingerprint": embedder.fingerprint,
             "from": embedder.name,
             "part": dict(getattr(embedder, "part", {})),
+            **({"spaces": list(spaces)} if spaces else {}),
         },
         "training": about.training,
         "figures": about.figures,
@@ -193,11 +204,12 @@ def load(
     domain: str | None = None,
     prompt: str | None = None,
     pooling: TokenPooling | None = None,
+    space: str | None = None,
 ) -> Embedder:
     """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
 
     A model that reads texts is a :class:`likewise.encoders.TextEncoder`, one that reads pictures a
-    :class:`likewise.encoders.ImageEncoder`; what follows ``model`` is for texts.
+    :class:`likewise.encoders.ImageEncoder`; all that follows ``model`` but ``space`` is for texts.
 
     Args:
         model: A folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub.
@@ -209,13 +221,14 @@ def load(
         prompt: Text in front of every text, an instruction for example, instead of the model's own prompts.
         pooling: How the vectors of tokens become one, instead of the model's own way: cls, mean, last, weighted, or
             prompt (``defsent-plus``).
+        space: The space of this name, of a model that has several (``sepclr``); its first where not given.
 
     Returns:
         The model, ready to ``encode``.
 
     Raises:
-        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, no such domain or
-            pooling.
+        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, no such domain,
+            pooling or space.
 
     Example:
         >>> model = load("all-MiniLM-L6-v2")
@@ -234,13 +247,15 @@ def load(
         raise InputError(
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
+    if space is not None:
+        folder = _space(folder, space)
     if is_image_encoder(folder):
         asked = {"layers": layers, "dims": dims, "domain": domain, "prompt": prompt, "pooling": pooling}
         given = [name for name, value in asked.items() if value is not None]
         if given:
             raise InputError(f"{folder} reads pictures, and --{given[0]} is for texts; leave it out.")
         return load_image_encoder(folder)
-    encoder = load_text_encoder(str(model))
+    encoder = load_text_encoder(str(model if space is None else folder))
     if pooling is not None:
         encoder = encoder.pooled(pooling)
     if layers is not None:
@@ -250,6 +265,16 @@ def load(
     if dims is not None:
         encoder = encoder.truncated(dims=dims)
     return encoder if prompt is None else encoder.prompted(prompt)
+
+
+def _space(folder: Path, name: str) -> Path:
+    """Return where a space of a model is."""
+    spaces = (read_about(folder) or {}).get("model", {}).get("spaces", [])
+    if not spaces:
+        raise InputError(f"{folder} has one space; leave --space out.")
+    if name not in spaces:
+        raise unknown(f"space of {folder}", name, spaces)
+    return folder if name == spaces[0] else folder / SPACES / name
 
 
 def load_model(model: str | Path) -> Model:

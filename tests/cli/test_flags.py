@@ -72,6 +72,10 @@ OWN = {
         "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
         "max_temperature gradient_clip hidden head_size"
     ),
+    "sepclr": (
+        "augment background common_size salient_size hidden temperature salient_weight background_weight "
+        "leakage_weight attributes num_attributes"
+    ),
     "simclr": "augment temperature hidden head_size",
     "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",

@@ -116,6 +116,14 @@ PART = (
         ],
         None,
     ),
+    parameter(
+        "space",
+        Annotated[
+            str | None,
+            typer.Option(help="Encode in the space of this name, if the model has several, as after `train sepclr`."),
+        ],
+        None,
+    ),
 )
 """Options that say what of a model is used, on every verb that embeds; they are arguments of :func:`likewise.load`."""
 

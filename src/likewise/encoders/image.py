@@ -135,7 +135,7 @@ class ImageEncoder(Encoder):
             return self.encode_rows(nothing)[:0]
         features: Tensor = self.network((inputs.to(self.mean.dtype) - self.mean) / self.std)
         features = features.float()
-        return features if self.head is None else self.head(features, self.tap)
+        return features if self.head is None else self.head(features, self.tap).float()
 
     def with_head(self, head: TappedHead, tap: str) -> ImageEncoder:
         """Return this tower with a head behind it, as far as one of its taps; weights are shared.

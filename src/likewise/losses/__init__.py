@@ -5,6 +5,7 @@ from __future__ import annotations
 from likewise.losses.alike_targets import alike_targets
 from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
+from likewise.losses.gaussian import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
 from likewise.losses.global_contrast import GlobalTerms, global_contrast, paired_global_contrast
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
@@ -34,10 +35,14 @@ __all__ = [
     "RowLosses",
     "SimilarityMask",
     "alike_targets",
+    "attribute_alignment",
     "bce_softmax",
     "distillation",
+    "gaussian_alignment",
+    "gaussian_uniformity",
     "global_contrast",
     "info_nce",
+    "joint_entropy",
     "listwise_distillation",
     "load_balance",
     "mixed_scores",

@@ -95,6 +95,10 @@ METHODS = {
         "likewise.methods.vision.mochi:MoCHi",
         "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
     ),
+    "sepclr": MethodEntry(
+        "likewise.methods.vision.sepclr:SepCLR",
+        "What a set of pictures has and a background set has not: a common and a salient code",
+    ),
 }
 """Every method by name."""
 

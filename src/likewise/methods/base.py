@@ -25,7 +25,7 @@ from likewise.encoders.embedder import Role
 from likewise.errors import InputError
 from likewise.heads import MLPProjector, unit_vectors
 from likewise.memory import KeyQueue, MomentumTower
-from likewise.sampling import Grouping
+from likewise.sampling import Grouping, Mixing
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation
 
@@ -197,6 +197,13 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def embedder(self) -> Embedder:
         """Return what is kept after training; it shares the weights, so it can be asked for at any step."""
 
+    def spaces(self) -> Mapping[str, Embedder]:
+        """Return the spaces of a model that has several, by name, :meth:`embedder` first; none unless a method says so.
+
+        Each is saved with the model and asked for by ``--space``.
+        """
+        return {}
+
     def kept(self) -> Mapping[str, Any]:
         """Return what is kept beside the embedder for the method's products: a nest of mappings, lists and values.
 
@@ -207,10 +214,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
 
-    def grouping(self) -> Grouping | None:
+    def grouping(self) -> Grouping | Mixing | None:
         """Return the column whose value all rows of a batch share, and how groups follow each other; None: any rows.
 
-        ``batch.group`` is that value.
+        ``batch.group`` is that value. A :class:`Mixing` says the contrary: every batch has rows of all values.
         """
         return None
 

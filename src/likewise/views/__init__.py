@@ -3,7 +3,7 @@
 from likewise.views.base import Batch, Views
 from likewise.views.context import ContextViews, context_pair
 from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation
-from likewise.views.labels import LabelledViews
+from likewise.views.labels import FlaggedViews, LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.replaced import ReplacedViews
@@ -16,6 +16,7 @@ __all__ = [
     "AugmentationName",
     "Batch",
     "ContextViews",
+    "FlaggedViews",
     "ImageViews",
     "LabelledViews",
     "PairViews",

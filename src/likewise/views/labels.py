@@ -13,7 +13,7 @@ import torch
 from likewise.memory import LabelTable
 from likewise.views.base import Batch, Views
 
-__all__ = ["LabelledViews"]
+__all__ = ["FlaggedViews", "LabelledViews"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,38 @@ class LabelledViews:
     @cached_property
     def _numbers(self) -> Mapping[str, int]:
         return {name: number for number, name in enumerate(self.classes)}
+
+
+@dataclass(frozen=True)
+class FlaggedViews:
+    """What other views make of a row, with whether it is of one kind, bool ``[B]``, under the column's name.
+
+    Args:
+        views: Makes the rest of the batch.
+        column: The column that says it.
+        kind: Its value for such rows.
+        vector: Column of vectors that only they have; a batch holds it as float32 ``[B, length]``, 0 for the others.
+        length: Length of these vectors.
+    """
+
+    views: Views
+    column: str
+    kind: str
+    vector: str | None = None
+    length: int = 0
+
+    def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+        """Make the inputs of one row, and say of which kind it is."""
+        made = {**self.views(row, random), self.column: row[self.column] == self.kind}
+        if self.vector is not None:
+            made[self.vector] = row[self.vector] if made[self.column] else [0.0] * self.length
+        return made
+
+    def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
+        """Put ``B`` rows together."""
+        batch = self.views.collate(examples, row_index)
+        batch.inputs[self.column] = torch.tensor([example[self.column] for example in examples], dtype=torch.bool)
+        if self.vector is not None:
+            values = np.array([example[self.vector] for example in examples], dtype=np.float32)
+            batch.inputs[self.vector] = torch.from_numpy(values.reshape(len(examples), self.length))
+        return batch
