@@ -38,7 +38,8 @@ def centred(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
             f"centred: the numbers of vector {int(bad.nonzero()[0])} are all the same, or not finite; they say "
             "nothing. Look at what the model makes of it."
         )
-    return moved / norms
+    centred_rows: Tensor = moved / norms
+    return centred_rows
 
 
 def align_prototypes(

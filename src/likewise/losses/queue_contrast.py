@@ -123,7 +123,8 @@ def mixed_scores(
     expected = torch.zeros_like(wide, requires_grad=False)
     per_row = max(1, (mixture.first.shape[1] + mixture.single.shape[1]) * query.shape[1])
     with torch.no_grad(), pairwise.without_autocast(query.device):
-        chosen = mixture.counted.nonzero()[:, 0] if mixture.first.shape[1] + mixture.single.shape[1] else []
+        mixed = mixture.first.shape[1] + mixture.single.shape[1] > 0
+        chosen = mixture.counted.nonzero()[:, 0] if mixed else mixture.counted.nonzero()[:0, 0]
         for part in chosen.split(max(1, _CHUNK // per_row)) if len(chosen) else ():
             made = _synthetic(wide[part], queue, mixture, part)  # [b, s + s', D]
             logits = scale * torch.einsum("bd,bhd->bh", wide[part], made)

@@ -64,6 +64,7 @@ class Salient(Product):
         from likewise import artefact
         from likewise.data import Column, Image, Label, open_table
         from likewise.data.renaming import parse_renaming
+        from likewise.encoders import ImageEncoder
         from likewise.methods.vision.sepclr import flag
 
         if model.folder is None or not model.about.get("model", {}).get("spaces"):
@@ -93,6 +94,7 @@ class Salient(Product):
         codes = {}
         for space in ("salient", "common"):
             tower = model.image_encoder if space == "salient" else artefact.load(model.folder, space=space)
+            assert isinstance(tower, ImageEncoder)  # noqa: S101 - the other space of the same pictures
             codes[space] = tower.features(pictures, batch_size=self.batch_size, precision="fp32").numpy()
         lengths = np.linalg.norm(codes["salient"], axis=1)
         figures: dict[str, Any] = {"rows": len(pictures), **_of_background(lengths, target)}
