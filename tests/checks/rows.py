@@ -21,6 +21,7 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
     "simcse": {"supervised": True},
     "dialog2flow": {"mode": "joint"},
     "projection-head": {"loss": "cross-entropy", "drop": 0.5},
+    "sepclr": {"attributes": "continuous"},
 }
 """Settings under which a method reads the columns that it may have."""
 
@@ -67,7 +68,9 @@ def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, A
 
 
 def _labels(name: str, columns: list[Column], i: int) -> dict[str, Any]:
-    """Yes or no, for methods whose labels are not names of any kind."""
+    """Yes or no, or which of two sets, for methods whose labels are not names of any kind."""
+    if name == "sepclr":
+        return {"target": ("target", "background")[i % 2]}
     wanted = name in YES_OR_NO and any(column.name == "label" for column in columns)
     return {"label": int(i % 12 < 6)} if wanted else {}
 

@@ -19,6 +19,7 @@ from likewise.errors import InputError
 from likewise.methods import METHODS, get_method
 from likewise.methods.base import Method
 from likewise.run_config import RunConfig
+from likewise.sampling import Grouping
 from likewise.settings import settings_of
 from likewise.training import StepOutput
 
@@ -57,11 +58,11 @@ def build(name: str, **settings) -> tuple[Method, RunConfig]:
 def trained_rows(method: Method, name: str, count: int = 6) -> list[dict[str, object]]:
     """The first rows that training would see together, made from rows of a user."""
     grouping = method.grouping()
-    brought = rows(name, 2 * count if grouping is None else 4 * count)
+    brought = rows(name, 4 * count if isinstance(grouping, Grouping) else 2 * count)
     table = likewise.open_table(brought, columns=type(method).columns_for(method.config))
     # In the test's own folder, where it stays: views may read what was prepared.
     prepared = method.prepare(table, Stages(Path(tempfile.mkdtemp())))
-    if grouping is None:
+    if not isinstance(grouping, Grouping):
         return prepared.rows(range(count))
     return [row for row in prepared if row[grouping.column] == prepared[0][grouping.column]][:count]
 
@@ -76,7 +77,7 @@ def batch_of(method: Method, name: str, count: int = 6):
     made = trained_rows(method, name, count)
     views, grouping = method.views(), method.grouping()
     batch = views.collate(examples_of(views, made), list(range(count)))
-    return batch if grouping is None else dataclasses.replace(batch, group=made[0][grouping.column])
+    return dataclasses.replace(batch, group=made[0][grouping.column]) if isinstance(grouping, Grouping) else batch
 
 
 def same(one: Any, other: Any) -> bool:

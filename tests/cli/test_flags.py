@@ -161,7 +161,7 @@ def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
 
 SPLIT = "train test_share split_seed"
 OF_EVALUATE = (
-    "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt pooling json"
+    "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt pooling space json"
 )
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),

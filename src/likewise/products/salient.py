@@ -93,8 +93,9 @@ class Salient(Product):
             target = np.array([flag(value, places[i]) for i, value in enumerate(table.values("target"))])
         codes = {}
         for space in ("salient", "common"):
-            tower = model.image_encoder if space == "salient" else artefact.load(model.folder, space=space)
-            assert isinstance(tower, ImageEncoder)  # noqa: S101 - the other space of the same pictures
+            tower = artefact.load(model.folder, space=space)
+            if not isinstance(tower, ImageEncoder):
+                raise InputError(f"{model.folder} reads texts; this is for models that read pictures.")
             codes[space] = tower.features(pictures, batch_size=self.batch_size, precision="fp32").numpy()
         lengths = np.linalg.norm(codes["salient"], axis=1)
         figures: dict[str, Any] = {"rows": len(pictures), **_of_background(lengths, target)}
