@@ -19,9 +19,11 @@ import typer
 from benchmarks.stored import store
 
 if TYPE_CHECKING:
-    from likewise.evaluation.layerwise import LayerReport
+    from likewise.encoders import ImageEncoder
+    from likewise.heads import TappedHead
 
 BACKGROUNDS, SIDE, EDGE = 20, 12, 2
+PRE, POST = "pre", "post"
 STEPS = 200
 SETTINGS: dict[str, Any] = {
     "encoder": "mlp-256-256",
@@ -71,29 +73,26 @@ def pictures(split: str) -> list[dict[str, Any]]:
     return rows
 
 
-def measured(folder: Path) -> dict[str, dict[str, LayerReport]]:
-    """Probe every tap of a trained model for the digit and for the background."""
-    from likewise.artefact import load_model
+def measured(tower: ImageEncoder, head: TappedHead) -> dict[str, float]:
+    """Probe what comes before the head and what goes out of it for the digit, and the former for the background."""
     from likewise.data import open_split
     from likewise.data.columns import Column, Image, Label
     from likewise.evaluation import layerwise_probe
-    from likewise.heads import TappedHead
 
-    model = load_model(folder)
-    head = TappedHead.of(model.kept["head"])
     found = {}
-    for target in ("label", "background"):
+    for target, taps in (("label", (PRE, POST)), ("background", (PRE,))):
         parts = [
             [{"image": row["image"], "label": row[target]} for row in pictures(split)] for split in ("train", "test")
         ]
         data = open_split(parts[1], columns=(Column("image", Image), Column("label", Label)), train=parts[0])
-        sides = [
-            head.taps(model.image_encoder.features(part.inputs, precision="fp32")) for part in (data.train, data.test)
-        ]
-        layers = {tap: (sides[0][tap].detach(), sides[1][tap].detach()) for tap in head.tap_names}
-        found["digit" if target == "label" else target] = layerwise_probe(
-            layers, data, max_iterations=MOST_ITERATIONS, bootstrap=0
-        )
+        sides = [head.taps(tower.features(part.inputs, precision="fp32")) for part in (data.train, data.test)]
+        layers = {tap: (sides[0][tap].detach(), sides[1][tap].detach()) for tap in taps}
+        for tap, report in layerwise_probe(layers, data, max_iterations=MOST_ITERATIONS, bootstrap=0).items():
+            where = "before the head" if tap == PRE else "behind it"
+            what = "digit" if target == "label" else target
+            found[f"{what}, {where}"] = report.result.metrics["accuracy"]
+            if target == "label":
+                found[f"effective rank, {where}"] = report.effective_rank
     return found
 
 
@@ -102,37 +101,40 @@ def run(
     seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every arm; 10 are an epoch.")] = STEPS,
 ) -> None:
-    """Train every arm with every seed and store what the taps know."""
+    """Train every arm with every seed and store what is known before the head and behind it."""
+    import torch
+
     import likewise
+    from likewise.artefact import load_model
+    from likewise.encoders import ImageEncoderConfig, load_image_encoder
+    from likewise.heads import TappedHead
 
     results: list[dict[str, Any]] = []
     for number, (name, varied) in enumerate(ARMS.items()):
-        per_seed = []
         for seed in range(seeds):
             out = work / f"{number}-{seed}"
-            done = out / "taps.json"
+            done = out / "figures.json"
             if not done.exists():
                 likewise.train(
                     "projection-head", pictures("train"), out=out, steps=steps, seed=seed, progress=False, **SETTINGS,
                     **varied,
                 )  # fmt: skip
-                figures = {
-                    what: {
-                        tap: {"accuracy": one.result.metrics["accuracy"], "effective_rank": one.effective_rank}
-                        for tap, one in reports.items()
-                    }
-                    for what, reports in measured(out).items()
-                }
-                done.write_text(json.dumps(figures))
-            per_seed.append(json.loads(done.read_text()))
-            print(name, seed, per_seed[-1], flush=True)
-        results.append({"arm": name, "varied": varied, "per_seed": per_seed})
+                model = load_model(out)
+                done.write_text(json.dumps(measured(model.image_encoder, TappedHead.of(model.kept["head"]))))
+            results.append({"arm": name, "seed": seed, "figures": json.loads(done.read_text())})
+            print(results[-1], flush=True)
+    torch.manual_seed(0)
+    fresh = load_image_encoder(
+        ImageEncoderConfig(**{name: SETTINGS[name] for name in ("encoder", "image_size", "channels")})
+    )
     print(
         store(
-            "projection_head",
+            "projection-head",
             seeds=list(range(seeds)),
             results=results,
-            settings={**SETTINGS, "steps": steps},
+            about="Accuracy of a probe for the digit and for the background, and how many directions vectors use.",
+            untrained={"figures": measured(fresh, TappedHead("none", fresh.dim))},
+            settings={**SETTINGS, "steps": steps, "arms": ARMS},
             data="scikit-learn's digits on 20 random backgrounds, 1,300 to train on and 497 to test",
         )
     )

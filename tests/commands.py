@@ -54,7 +54,7 @@ class Command:
         """End it without warning."""
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, timeout: float = 200.0) -> tuple[str, str]:
+    def communicate(self, timeout: float = 300.0) -> tuple[str, str]:
         """Wait for its end and return what it wrote to stdout and stderr."""
         self._process.join(timeout)
         if self.returncode is None:
@@ -78,12 +78,15 @@ def finish(*words: object, cwd: Path | None = None) -> tuple[int | None, str, st
     return command.returncode, out, err
 
 
-def wait_until(condition: Callable[[], bool], command: Command | None = None, seconds: float = 120.0) -> None:
-    """Wait until a condition holds; give up where the command ends before it does."""
+def wait_until(condition: Callable[[], bool], command: Command, seconds: float = 300.0) -> None:
+    """Wait until a condition holds; fail where the command ends before it does, or it takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > deadline or (command is not None and command.returncode is not None):
-            raise AssertionError("what was waited for did not come")
+        if command.returncode is not None:
+            out, err = command.communicate()
+            raise AssertionError(f"the command ended with {command.returncode} before that:\n{out}{err}")
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come to that within {seconds} s")
         time.sleep(0.002)
 
 

@@ -10,7 +10,11 @@ from likewise.methods import get_method
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
 
-SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
+SMALL_SETTINGS: dict[str, dict[str, Any]] = {
+    "2dmse": {"encoder_layers": 2},
+    "moco": {"queue_size": 16, "momentum": 0.9},
+    "mochi": {"queue_size": 16, "momentum": 0.9, "hardest": 8, "pairs": 4, "with_query": 4, "plain_epochs": 0.1},
+}
 """What a method needs otherwise than the smallest setting of these checks."""
 
 OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
@@ -24,7 +28,12 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
-    "projection-head": {"temperature": 0.1},
+    "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
+    "mochi": {
+        **{"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
+        **{"hardest": 2, "plain_epochs": 9.0},  # mixtures are further candidates, which raise a loss
+    },
+    "projection-head": {"temperature": 0.02, "lr": 3e-3},
     "simclr": {"temperature": 0.1},
 }
 """Settings under which training can take most of a loss away: soft targets have an entropy that is always left, a high

@@ -49,6 +49,11 @@ OWN = {
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
     ),
+    "mochi": (
+        "augment temperature queue_size momentum hidden head_size batch_norm hardest pairs with_query query_share "
+        "plain_epochs left_out"
+    ),
+    "moco": "augment temperature queue_size momentum hidden head_size batch_norm",
     "multicsr": (
         "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
         "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
@@ -58,6 +63,10 @@ OWN = {
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
     ),
     "pairs": "temperature learn_temperature symmetric",
+    "hydra": (
+        "augment objective pairs gate gate_norm temperature hidden head_size gate_embedding gate_hidden momentum beta "
+        "classes"
+    ),
     "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
     "isogclr": (
         "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
@@ -157,13 +166,13 @@ OF_EVALUATE = (
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),
     "similarity": ("", ""),
-    "probe": (SPLIT, "max_iterations"),
+    "probe": (SPLIT, "max_iterations standardise"),
     "regression": (SPLIT, "bin_width many_above few_below"),
     "knn": (SPLIT, "k vote temperature"),
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
     "pair_classification": ("", ""),
-    "few_shot": ("", "ways shots queries episodes nearest"),
+    "few_shot": ("", "ways shots queries episodes nearest align"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k source_domain target_domain"),
     "mteb:STSBenchmark": ("", ""),

@@ -116,8 +116,8 @@ def test_extreme_temperatures_and_rows_without_negatives_stay_finite():
 
 def test_what_it_cannot_take_is_said():
     query, key, gate, labels, partners = case()
-    with pytest.raises(ValueError, match="of one class"):
-        loss(query, key, gate, np.zeros(6, int), partners)
+    with pytest.raises(ValueError, match="none of the 6 rows counts"):
+        loss(query, key, gate, np.zeros(6, int), np.zeros(6, int)).mean()
     with pytest.raises(ValueError, match="width of the projector"):
         loss(query, key, gate[:, :3], labels, partners)
     with pytest.raises(ValueError, match=r"labels is \[6\] of torch.float64"):

@@ -48,31 +48,32 @@ def test_what_it_cannot_take_is_said():
 PHI, SIGMA = np.array([1.0, 1.0, 0.5, 2.0]), np.array([0.0, 1.0, 0.5, 1.0])
 
 
-def trained_linear_net(scale, width=6, step=0.01, steps=40_000):
-    """Two linear layers under gradient descent on the expected loss over features of these strengths."""
-    alike, all_of = np.diag(PHI**2), np.diag(PHI**2 + SIGMA**2)
-    random = np.random.default_rng(0)
-    tower, head = random.normal(size=(width, 4)) * scale, random.normal(size=(width, width)) * scale
-    for _ in range(steps):
-        both = head @ tower
-        gradient = 4 * both @ (all_of @ (both.T @ both) @ all_of - alike)
-        tower, head = tower - step * head.T @ gradient, head - step * gradient @ tower.T
-    return tower, head
+def imbalance(tower, head):
+    return tower @ tower.T - head.T @ head
 
 
 def test_behind_a_linear_head_weights_are_those_of_the_theory_and_before_it_their_roots():
-    """Figures of the theory: 1, .5, 1, .4 behind the head; 1, .7071, 1, .6325 before it."""
-    tower, head = trained_linear_net(scale=0.05)
+    """Two linear layers under gradient descent on the expected loss, over features of these strengths.
+
+    Figures of the theory: 1, .5, 1, .4 behind the head; 1, .7071, 1, .6325 before it.
+    """
+    alike, all_of = np.diag(PHI**2), np.diag(PHI**2 + SIGMA**2)
+    random = np.random.default_rng(0)
+    tower, head = random.normal(size=(6, 4)) * 0.05, random.normal(size=(6, 6)) * 0.05
+    at_first = imbalance(tower, head)
+    for _ in range(40_000):
+        both = head @ tower
+        gradient = 4 * both @ (all_of @ (both.T @ both) @ all_of - alike)
+        tower, head = tower - 0.01 * head.T @ gradient, head - 0.01 * gradient @ tower.T
     theory = PHI / (PHI**2 + SIGMA**2)
     np.testing.assert_allclose(theory, [1.0, 0.5, 1.0, 0.4])
     behind, before = (np.linalg.norm(x, axis=0) for x in (head @ tower, tower))
     np.testing.assert_allclose(behind, theory, rtol=0.01)
-    np.testing.assert_allclose(before, np.sqrt(theory), rtol=0.01)
+    np.testing.assert_allclose(before, np.sqrt(theory), rtol=0, atol=0.01)
     assert np.abs(before**2 - behind).max() < 0.01
-    balance = np.abs(tower @ tower.T - head.T @ head).max()
-    assert balance < 0.02
-    smaller, its_head = trained_linear_net(scale=0.02)
-    assert np.abs(smaller @ smaller.T - its_head.T @ its_head).max() < balance / 2
+    # What one layer starts with more than the other stays: it is why the start has to be small.
+    np.testing.assert_allclose(imbalance(tower, head), at_first, atol=0.01)
+    assert np.abs(at_first).max() < 0.03
 
 
 def test_the_gradient_of_the_linear_net_is_that_of_the_loss():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import small_minilm
 from likewise.studies import study
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
@@ -26,6 +27,7 @@ def content(**changes):
         "about": "Is warm better than cold?",
         "data": "notes.txt",
         "shared": {
+            "encoder": str(small_minilm.folder()),
             "encoder_layers": 1,
             "batch_size": 8,
             "max_tokens": 24,

@@ -1,16 +1,13 @@
 """Studies that are killed, interrupted, or run beside each other lose nothing and find the same."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+import commands
 from studies.conftest import content, write_files
 
 
@@ -22,20 +19,13 @@ def place(tmp_path) -> Path:
     return tmp_path
 
 
-def start(place: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "likewise", "study", "study.yaml", *more, "--json"],
-        cwd=place,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def start(place: Path, *more: str) -> commands.Command:
+    return commands.start("study", "study.yaml", *more, "--json", cwd=place)
 
 
-def finish(process: subprocess.Popen[str]) -> dict:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+def finish(study: commands.Command) -> dict:
+    out, err = study.communicate()
+    assert study.returncode == 0, err
     return json.loads(out)
 
 
@@ -43,25 +33,22 @@ def measured(document: dict) -> list:
     return [(one["arm"], one["metric"], one["values"], one["difference"]) for one in document["measured"]]
 
 
-def wait_for_steps(runs: Path, steps: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        logs = list(runs.glob("*/train/metrics.csv"))
-        if any(len(log.read_text().splitlines()) > steps for log in logs):
-            return
-        time.sleep(0.02)
-    raise AssertionError("no run has begun")
+def wait_for_steps(runs: Path, steps: int, study: commands.Command) -> None:
+    def there() -> bool:
+        return any(len(log.read_text().splitlines()) > steps for log in runs.glob("*/train/metrics.csv"))
+
+    commands.wait_until(there, study)
 
 
 def test_a_killed_an_interrupted_and_a_whole_study_find_the_same(place):
     process = start(place, "--out", "killed", "--runs", "a")
-    wait_for_steps(place / "a", 2)
+    wait_for_steps(place / "a", 2, process)
     process.kill()
     process.communicate()
     process = start(place, "--out", "killed", "--runs", "a")  # waits for what the orphan is still at
-    wait_for_steps(place / "a", 5)
+    wait_for_steps(place / "a", 5, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 1
     assert "stopped; " in err
     assert "Repeat the command to go on" in err

@@ -13,6 +13,7 @@ import yaml
 from pyarrow import parquet
 
 import likewise
+import small_minilm
 from likewise.errors import InputError, RunError
 from likewise.evaluation import similarity
 from likewise.studies import read_study, study
@@ -63,7 +64,7 @@ def test_a_run_of_a_study_is_the_run_that_train_does(made, folder, tmp_path, mon
 def test_the_untrained_encoder_is_the_same_under_every_seed(made, folder):
     from likewise.encoders import TextEncoderConfig, load_text_encoder
 
-    start = load_text_encoder(TextEncoderConfig(encoder_layers=1, max_tokens=24)).served()
+    start = load_text_encoder(TextEncoderConfig(str(small_minilm.folder()), encoder_layers=1, max_tokens=24)).served()
     by_hand = similarity(start, folder / "sts.jsonl", precision="fp32", bootstrap=0).metrics["spearman"]
     assert {value(made.found, "untrained", seed) for seed in (0, 1)} == {by_hand}
     assert made.found.plan.start["fingerprint"] == start.fingerprint
@@ -83,7 +84,8 @@ def test_costs_are_counted(made):
     trained = [row for row in made.found.runs if row["arm"] != "untrained"]
     assert {row["encoded"] for row in trained} == {4 * 8 * 2}
     assert all(row["seconds"] > 0 for row in trained)
-    assert all(row["peak_memory_mb"] is None or row["peak_memory_mb"] > 100 for row in trained)
+    # A layer and 6,500 tokens are 18 MB of weights; gradients and two moments of each come on top.
+    assert all(row["peak_memory_mb"] is None or row["peak_memory_mb"] > 40 for row in trained)
 
 
 def test_weights_go_once_they_are_measured_and_curves_stay(made):

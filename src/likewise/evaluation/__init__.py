@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from likewise.evaluation.tasks import TASKS, Task, get_task
 
 if TYPE_CHECKING:
-    from likewise.evaluation.feature_weights import feature_weights
+    from likewise.evaluation.factors import feature_weights
     from likewise.evaluation.layerwise import layerwise_probe
     from likewise.evaluation.ranking_metrics import FAMILIES as RANKING_METRICS
     from likewise.evaluation.result import Interval, Result
@@ -37,7 +37,7 @@ _HOME = {
     "Validation": ("validation", "Validation"),
     "bitext": ("tasks.bitext", "bitext"),
     "clustering": ("tasks.clustering", "clustering"),
-    "feature_weights": ("feature_weights", "feature_weights"),
+    "feature_weights": ("factors", "feature_weights"),
     "few_shot": ("tasks.few_shot", "few_shot"),
     "knn": ("tasks.knn", "knn"),
     "layerwise_probe": ("layerwise", "layerwise_probe"),

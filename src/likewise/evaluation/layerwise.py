@@ -15,7 +15,7 @@ from torch import Tensor
 from likewise.data.split_data import SplitData, held_out_rows, input_keys
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import interval, mean_replicates
-from likewise.evaluation.feature_weights import feature_weights
+from likewise.evaluation.factors import feature_weights
 from likewise.evaluation.linear import fitted_classifier, standardised
 from likewise.evaluation.result import Interval, Result
 from likewise.evaluation.sweep import HELD_OUT_SHARE

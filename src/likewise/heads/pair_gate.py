@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,7 @@ class PairGate(nn.Module):
                 f"{hidden} between the layers; each is 1 or more."
             )
         self.num_classes, self.out_features, self.form = num_classes, out_features, form
+        self.embedding_size, self.hidden = embedding_size, hidden
         self.table: nn.Embedding | None = None
         if form != "open":
             self.table = nn.Embedding(num_classes, embedding_size)
@@ -69,6 +71,18 @@ class PairGate(nn.Module):
                 BatchNorm(hidden),
                 nn.Linear(hidden, out_features),
             )
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """Build the gate that :meth:`kept` described, with its weights, in evaluation mode."""
+        gate = cls(**kept["settings"])
+        gate.load_state_dict(kept["weights"])
+        return gate.eval()
+
+    def kept(self) -> dict[str, Any]:
+        """Return settings and weights, as a model's folder keeps them beside the tower."""
+        names = ("num_classes", "out_features", "form", "embedding_size", "hidden")
+        return {"settings": {name: getattr(self, name) for name in names}, "weights": dict(self.state_dict())}
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the gates ``[B, D]`` of pairs of labels, int64 ``[B]`` each in [0, num_classes).

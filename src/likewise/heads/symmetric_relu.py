@@ -26,8 +26,8 @@ class SymmetricReLU(nn.Module):
     Source: Xue et al. 2024, arXiv 2403.11391, section 4.3; the authors' ``SymmetricReLU`` (there ``b`` may be < 0).
 
     Example:
-        >>> SymmetricReLU(0.5)(torch.tensor([-2.0, -0.3, 0.4, 1.5]))
-        tensor([-1.5000, -0.0000,  0.0000,  1.0000], grad_fn=<SubBackward0>)
+        >>> SymmetricReLU(0.5)(torch.tensor([-2.0, -0.3, 0.4, 1.5])).detach()
+        tensor([-1.5000,  0.0000,  0.0000,  1.0000])
     """
 
     def __init__(self, threshold: float = 0.0) -> None:

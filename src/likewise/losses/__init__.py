@@ -13,6 +13,7 @@ from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedV
 from likewise.losses.other_texts import other_texts
 from likewise.losses.own_vs_negatives import GateNorm, own_vs_negatives
 from likewise.losses.pair_task import PairTask
+from likewise.losses.queue_contrast import MixedScores, mixed_scores, queue_contrast
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
@@ -26,6 +27,7 @@ __all__ = [
     "GlobalTerms",
     "InfoNCE",
     "LayerWeighting",
+    "MixedScores",
     "Nested2D",
     "NestedDraw",
     "NestedVariant",
@@ -43,11 +45,13 @@ __all__ = [
     "joint_entropy",
     "listwise_distillation",
     "load_balance",
+    "mixed_scores",
     "mutual_information",
     "nested_widths",
     "other_texts",
     "own_vs_negatives",
     "paired_global_contrast",
+    "queue_contrast",
     "soft_contrast",
     "specified_expert",
     "spectral",

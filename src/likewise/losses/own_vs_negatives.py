@@ -65,11 +65,11 @@ def own_vs_negatives(
         key_grad: Whether keys receive a gradient.
 
     Returns:
-        Loss of each row; one without a positive is counted out. All are where no class has a partner in the batch.
+        Loss of each row; one without a positive is counted out. All are where no class has a partner in the batch, and
+        where all rows of all processes are of one class, so that nothing is a negative.
 
     Raises:
-        ValueError: Shapes do not agree, temperature <= 0, labels are no integers, or all rows of all processes are of
-            one class, so that there are no negatives.
+        ValueError: Shapes do not agree, temperature <= 0, or labels are no integers.
 
     Cost: O((B + N) D) memory; two passes over the tiles, two products each.
     Source: Wu et al. 2024, arXiv 2410.18200; the softplus is an identity, ``log(e^l + e^n) - l = softplus(n - l)``.
@@ -84,14 +84,11 @@ def own_vs_negatives(
     counts = distributed.row_counts(len(query))
     keys = distributed.gather_rows(key, with_grad=key_grad, counts=counts)
     key_labels = distributed.gather_rows(labels, with_grad=False, counts=counts)
-    if len(key_labels.unique()) < 2:
-        raise ValueError(
-            f"own_vs_negatives: all {len(key_labels)} rows are of one class, so there is nothing to tell positives "
-            "from. Mix classes in a batch."
-        )
     wide = torch.float64 if query.dtype == torch.float64 else torch.float32
     query, keys, gate = query.to(wide), keys.to(wide), gate.to(wide)
     scale = 1 / temperature
+    queries: tuple[Tensor, ...]
+    others: tuple[Tensor, ...]
     if gate_norm == "cosine":
         # The cosine does not change with the size of a gate or a key; near 1 their squares keep their digits.
         gate = gate / gate.detach().abs().amax(1, keepdim=True).clamp_min(torch.finfo(wide).tiny)
@@ -117,7 +114,7 @@ def own_vs_negatives(
         mask_mod=lambda row, column: row[0] == column[0], rows=(partners, total), columns=(key_labels,),
     )  # fmt: skip
     positives = (partners[:, None] == key_labels.unique()).to(wide) @ key_labels.unique(return_counts=True)[1].to(wide)
-    counted = positives > 0
+    counted = (positives > 0) & (len(key_labels.unique()) > 1)
     num_pairs = distributed.sum_over_processes(positives.sum())
     num_rows = distributed.sum_over_processes(counted.sum())
     return RowLosses(torch.where(counted, values * num_rows / num_pairs.clamp_min(1), 0.0), counted)

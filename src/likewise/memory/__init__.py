@@ -1,4 +1,4 @@
-"""What outlives a step: keys, towers that follow slowly, a teacher's scores, prototypes, labels, numbers of a row."""
+"""What outlives a step: keys, slow towers, teachers' scores, prototypes, transport plans, numbers of a row."""
 
 from likewise.memory.bank import KeyBank
 from likewise.memory.global_contrast import GlobalContrastState, RobustTemperature
@@ -8,6 +8,7 @@ from likewise.memory.momentum import MomentumTower
 from likewise.memory.per_sample import PerSampleState
 from likewise.memory.prototypes import PrototypeTable, mean_embeddings
 from likewise.memory.queue import KeyQueue
+from likewise.memory.sinkhorn import sinkhorn
 from likewise.memory.teacher_scores import TeacherScores
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "RobustTemperature",
     "TeacherScores",
     "mean_embeddings",
+    "sinkhorn",
 ]

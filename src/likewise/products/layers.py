@@ -22,10 +22,10 @@ class Layers(Product):
 
     summary: ClassVar[str] = "Tell which layer of the head to keep, on labelled pictures, and save the model cut there"
 
-    data: str = ""
+    data: str | Any = ""
     """Pictures with labels, and perhaps a column group (the background, the device): a folder for each class, a file or
     a name. It is the test where --train is given, and split where not."""
-    train: str = ""
+    train: str | Any = ""
     """Pictures to fit the probes to, in the form of --data."""
     test_share: float = 0.2
     """Share of the pictures of each class that is held out for the test where there is no --train, in (0, 1)."""

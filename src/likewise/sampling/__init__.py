@@ -14,6 +14,7 @@ from likewise.sampling.inverse_propensity import (
 )
 from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
+from likewise.sampling.mixing import HardNegativeMixer, Mixture
 from likewise.sampling.mixture import Mixing, MixturePlan
 from likewise.sampling.pair_report import describe_pairs
 from likewise.sampling.stream import StreamPlan
@@ -26,9 +27,11 @@ __all__ = [
     "Drawn",
     "GroupPlan",
     "Grouping",
+    "HardNegativeMixer",
     "IPWPairSampler",
     "LabelPairs",
     "Mixing",
+    "Mixture",
     "MixturePlan",
     "Plan",
     "PlannedBatch",
