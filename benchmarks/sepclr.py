@@ -5,7 +5,7 @@ at 0.7 over it (what only targets have). 1,300 training pictures, every other on
 as targets, and as many pictures without. Codes of four numbers: at 16 a linear probe reads everything off any code.
 
 Arms, with equal steps and paired by seed: ``simclr``, one tower with a linear layer of four numbers that the loss is
-taken on, on all pictures; and ``sepclr`` (salient weight 10, background weight 100) at four weights of the joint
+taken on, on all pictures; and ``sepclr`` (salient weight 10, background weight 100) at three weights of the joint
 entropy. Measured on the held-out targets: how well a linear probe, cross-validated, tells digit and pattern by each
 code; and the mean squared length of the salient code of held-out background over that of targets. Weights are those of
 the specification; nothing was chosen by these figures.
@@ -28,10 +28,10 @@ from benchmarks.stored import mean_and_spread, store
 from likewise.encoders import ImageEncoder
 from likewise.products.salient import probed
 
-SIZE, STEPS = 4, 600
+SIZE, STEPS = 4, 250
 SETTINGS: dict[str, Any] = {**SHARED, "augment": "light", "encoder": "mlp-128-128"}
 CODES: dict[str, Any] = {"common_size": SIZE, "salient_size": SIZE, "salient_weight": 10.0, "background_weight": 100.0}
-WEIGHTS = (0.0, 0.1, 1.0, 10.0)
+WEIGHTS = (0.0, 0.1, 1.0)
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "simclr": ("projection-head", {"head": "linear", "head_size": SIZE, "keep": "post", "temperature": 0.5}),
     **{f"sepclr, leakage {weight:g}": ("sepclr", {**CODES, "leakage_weight": weight}) for weight in WEIGHTS},
@@ -40,7 +40,7 @@ LABELS = ("digit", "pattern")
 
 
 def run(
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 5,
+    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every arm.")] = STEPS,
 ) -> None:
     """Train every arm once a seed, probe its codes, and store."""
@@ -54,7 +54,11 @@ def run(
             rows = train if method == "sepclr" else [{"image": row["image"]} for row in train]
             settings = {**SETTINGS, **extra, "steps": steps, "seed": seed}
             model = likewise.train(method, rows, out=out, progress=False, **settings)
-            figures = _two_codes(out, test) if method == "sepclr" else _one_code(model, test)
+            figures = (
+                _one_code(model, test)
+                if isinstance(model, ImageEncoder) and method != "sepclr"
+                else _two_codes(out, test)
+            )
         results.append({"arm": arm, "seed": seed, "seconds": time.perf_counter() - began, "figures": figures})
         print(arm, seed, f"{results[-1]['seconds']:.0f} s", figures, flush=True)
     by_arm = {arm: mean_and_spread([run["figures"] for run in results if run["arm"] == arm]) for arm in ARMS}
@@ -94,8 +98,7 @@ def _two_codes(model: Path, test: list[dict[str, Any]]) -> dict[str, float]:
     return {name: 100 * value for name, value in named.items()} | {"background share": 100 * found["background_share"]}
 
 
-def _one_code(model: Any, test: list[dict[str, Any]]) -> dict[str, float]:
-    assert isinstance(model, ImageEncoder)
+def _one_code(model: ImageEncoder, test: list[dict[str, Any]]) -> dict[str, float]:
     targets = [row for row in test if row["target"] == "target"]
     code = model.features([row["image"] for row in targets], precision="fp32").numpy()
     figures = {}

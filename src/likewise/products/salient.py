@@ -49,7 +49,7 @@ class Salient(Product):
     def run(self, model: Model) -> ProductResult:
         """Encode, rank, and probe.
 
-        Rows: ``place``, ``salient`` (the length of the salient code), and where it is known ``target``. Figures:
+        Rows: ``place``, ``salient`` (the length of the salient code behind its head), and where it is known ``target``. Figures:
         ``rows``; with targets and background ``background_share``, the mean squared length of the background over that
         of the targets (near 0 where the salient code says nothing of the background), and ``auc``, the chance that a
         target has the longer code of a pair; for each label ``LABEL on salient`` and ``LABEL on common``, the accuracy
@@ -97,7 +97,7 @@ class Salient(Product):
             if not isinstance(tower, ImageEncoder):
                 raise InputError(f"{model.folder} reads texts; this is for models that read pictures.")
             codes[space] = tower.features(pictures, batch_size=self.batch_size, precision="fp32").numpy()
-        lengths = np.linalg.norm(codes["salient"], axis=1)
+        lengths = _behind_the_head(model.kept, codes["salient"])
         figures: dict[str, Any] = {"rows": len(pictures), **_of_background(lengths, target)}
         chosen = np.arange(len(table)) if target is None else np.flatnonzero(target[: len(table)])
         for name in self.labels:
@@ -158,6 +158,23 @@ def probed(
         found[f"{name} by neighbour on {space}"] = round(float(alike.mean()), 4)
     found[f"{name} chance"] = round(max(counts.values()) / len(values), 4)
     return found
+
+
+def _behind_the_head(kept: Mapping[str, Any], code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the length of each code where the loss draws the background to zero."""
+    import torch
+
+    from likewise.heads import MLPProjector
+
+    vectors = torch.from_numpy(code)
+    if "salient_head" in kept:
+        sizes = kept["salient_head"]["sizes"]
+        head = MLPProjector(sizes["size"], sizes["hidden"], sizes["size"])
+        head.load_state_dict(kept["salient_head"]["weights"])
+        with torch.inference_mode():
+            vectors = head.eval()(vectors)
+    lengths: NDArray[np.float32] = vectors.norm(dim=1).numpy()
+    return lengths
 
 
 def _of_background(lengths: NDArray[np.float32], target: NDArray[np.bool_] | None) -> dict[str, Any]:
