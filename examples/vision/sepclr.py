@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 import likewise
 
 ENCODER: dict[str, Any] = {"encoder": "mlp-128-128", "image_size": 8, "channels": 1}
-CODES: dict[str, Any] = {"common_size": 8, "salient_size": 8, "leakage_weight": 0.1, "lr": 1e-3, "batch_size": 128}
+CODES: dict[str, Any] = {"common_size": 4, "salient_size": 4, "leakage_weight": 0.1, "lr": 1e-3, "batch_size": 128}
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         rows.append({"image": shown.astype(np.uint8), "target": kind, "digit": int(digit), "pattern": pattern})
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
-        likewise.train("sepclr", rows[:1300], out=run, augment="crop", steps=steps, **CODES, **ENCODER)
+        likewise.train("sepclr", rows[:1300], out=run, augment="light", steps=steps, **CODES, **ENCODER)
         found = likewise.use(run, "salient", data=rows[1300:], labels=("digit", "pattern")).figures
         for label in ("digit", "pattern"):
             print(f"{label}: {found[f'{label} on salient']:.0%} by the salient code, ", end="")

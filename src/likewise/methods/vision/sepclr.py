@@ -135,7 +135,8 @@ class SepCLR(ImageMethod[Config]):
         Column("attributes", Vector, required=False, help="numbers that describe a target (--attributes)"),
     )
     min_rows = 4
-    training_defaults = {"batch_size": 512, "lr": 3e-4, "weight_decay": 0.0, "epochs": 250.0}
+    # Gradients are not clipped: weights of 1000 would shrink those of the common tower with those of the salient one.
+    training_defaults = {"batch_size": 512, "lr": 3e-4, "weight_decay": 0.0, "clip_norm": 0.0, "epochs": 250.0}
     products = {"salient": "likewise.products.salient:Salient"}
     from_data = frozenset({"num_attributes"})
 
