@@ -22,6 +22,7 @@ NAMES = {
     "spaces": "the geometry of healthy spaces on definitions and words of WordNet, as a scale for others",
     "temperature": "simcse and pairs over temperatures and batch sizes: uniformity, tolerance and quality",
     "defsent_plus": "tables of dictionary entries made of definitions or of word pieces, rounds and ICA (DefSent+)",
+    "second_tries": "second tries at what did not show: WhitenedCSE warmer and longer, DebCSE with harder negatives",
     "sentences": "all methods for sentence embeddings on one file of definitions, kinds, siblings and words",
     "ccp": "languages without translations: banks of each language, and calibration, on translated handbooks",
     "esimcse": "what repetition and the queue of ESimCSE each add to SimCSE, and how much length biases the space",
@@ -32,6 +33,11 @@ NAMES = {
     "dialog2flow": "soft against hard targets over actions of dialogs: F1, arrangement by meaning, flow graphs",
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
+    "isogclr": "temperatures of long-tailed digits against SimCLR and SogCLR, and the gradient of small batches",
+    "mochi": "mixtures of the hardest keys of a queue against the queue alone, on digits (MoCo, MoCHi)",
+    "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
+    "hydra": "any two classes as positives under a gate, against pairs of one class and no gate, on digits (Hydra)",
+    "projection_head": "what is known before a projection head and behind it, with several heads, on digits",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",
 }
 

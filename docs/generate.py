@@ -29,6 +29,8 @@ from typing import Any
 
 from likewise.cli.methods import shown_default
 from likewise.cli.options import flag_of
+from likewise.data import Column
+from likewise.data.columns import needed_columns
 from likewise.errors import unknown
 from likewise.evaluation.tasks import MTEB, TASKS, get_task
 from likewise.methods import METHODS, get_method
@@ -90,9 +92,13 @@ def methods() -> str:
     rows = []
     for name, entry in METHODS.items():
         kind = get_method(name)
-        needed = ", ".join(f"`{column.name}`" for column in kind.columns if column.required)
+        needed = _needed(kind.columns)
         rows.append((f"[{name}]({name}.md)", entry.summary, needed, str(kind.paper)))
     return table(("method", "for", "columns it needs", "paper"), rows)
+
+
+def _needed(columns: Sequence[Column]) -> str:
+    return ", ".join(" or ".join(f"`{column.name}`" for column in either) for either in needed_columns(columns))
 
 
 def about(name: str) -> str:
@@ -124,7 +130,7 @@ def tasks() -> str:
     """Return a table of all evaluation tasks."""
     rows = []
     for found in TASKS.values():
-        needed = ", ".join(f"`{column.name}`" for column in found.columns if column.required)
+        needed = _needed(found.columns)
         rows.append((f"`{found.name}`", f"{found.summary}", needed, f"`{found.main_metric}`"))
     rows.append((f"`{MTEB.name}`", MTEB.summary, "", "`main_score`"))
     return table(("task", "measures", "columns it needs", "quote"), rows)

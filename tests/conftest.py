@@ -51,6 +51,16 @@ def _models_are_freed():
 
 
 @pytest.fixture(scope="session")
+def digits() -> list[dict]:
+    """Handwritten digits of 8 x 8 pixels, as rows of image and label; not to be changed."""
+    from sklearn.datasets import load_digits
+
+    read = load_digits()
+    images = (read.images * 255 / 16).round().astype("uint8")
+    return [{"image": image, "label": int(label)} for image, label in zip(images, read.target, strict=True)]
+
+
+@pytest.fixture(scope="session")
 def small_encoder() -> Path:
     """A folder with two layers and 6,500 tokens of the packaged encoder, for ``--encoder``."""
     return small_minilm.folder()

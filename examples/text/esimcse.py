@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import likewise
-from likewise.encoders import TextEncoder, TextEncoderConfig, load_text_encoder
+from likewise.encoders import Embedder, TextEncoderConfig, load_text_encoder
 
 WHO = ("the old sailor", "a young doctor", "my neighbour", "the whole village", "a tired waiter", "our teacher")
 WHAT = ("repairs", "paints", "sells", "remembers", "waits for", "photographs")
@@ -22,7 +22,7 @@ WHICH = ("a small boat", "the last train", "an empty house", "the market square"
 ENDINGS = ("", " for very little money, although nobody in the street has ever asked for it or said a word of thanks")
 
 
-def likeness(encoder: TextEncoder, some: list[str], others: list[str]) -> float:
+def likeness(encoder: Embedder, some: list[str], others: list[str]) -> float:
     """Return the mean cosine of each of some sentences with each of others."""
     return float((encoder.encode(some) @ encoder.encode(others).T).mean())
 

@@ -40,9 +40,8 @@ def main() -> None:
     untrained = load_text_encoder(TextEncoderConfig(encoder_layers=4))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
-        model = likewise.train(
-            "2dmse", train, out=out, steps=steps, encoder_layers=4, batch_size=12, lr=1e-4, progress=False
-        )
+        likewise.train("2dmse", train, out=out, steps=steps, encoder_layers=4, batch_size=12, lr=1e-4, progress=False)
+        model = load_text_encoder(out)
         for layers, dims in itertools.product((1, 2, 4), (16, 384)):
             before, after = (found(one, test, layers, dims) for one in (untrained, model))
             print(f"{layers} layers, {dims:3} numbers: right {before:.2f} before, {after:.2f} after training")

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import likewise
-from likewise.encoders import TextEncoder
+from likewise.encoders import Embedder
 
 WHO = ("the old sailor", "a young doctor", "my neighbour", "a tired waiter", "our teacher")
 WHAT = (("repairs", "repaired"), ("paints", "painted"), ("sells", "sold"), ("photographs", "photographed"))
@@ -40,7 +40,7 @@ def triples() -> list[dict[str, str]]:
     return rows
 
 
-def likeness(encoder: TextEncoder, pairs: list[tuple[str, str]]) -> float:
+def likeness(encoder: Embedder, pairs: list[tuple[str, str]]) -> float:
     """Return the mean cosine of pairs."""
     first, second = (encoder.encode([pair[side] for pair in pairs]) for side in (0, 1))
     return float((first * second).sum(dim=1).mean())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from likewise.api import train
     from likewise.artefact import load
-    from likewise.data import open_table
+    from likewise.data import open_table, split
     from likewise.products import use
     from likewise.search import Index
 
@@ -21,11 +21,12 @@ _HOME = {
     "train": "likewise.api",
     "load": "likewise.artefact",
     "open_table": "likewise.data",
+    "split": "likewise.data",
     "use": "likewise.products",
     "Index": "likewise.search",
 }
 
-__all__ = ["Index", "__version__", "load", "open_table", "train", "use"]
+__all__ = ["Index", "__version__", "load", "open_table", "split", "train", "use"]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import datasets
 
     from likewise.data import StreamedTable, Table
-    from likewise.encoders import TextEncoder
+    from likewise.encoders import Embedder
     from likewise.geometry import Geometry
     from likewise.views import Batch
 
@@ -44,7 +44,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     **settings: Any,
-) -> TextEncoder:
+) -> Embedder:
     """Train a method on your own data and return the model, which is also in ``out``.
 
     Args:
@@ -82,7 +82,7 @@ def train(
 
 def train_run(
     config: RunConfig, out: Path, *, rows: Any = None, resume: bool = False, progress: bool = True
-) -> TextEncoder:
+) -> Embedder:
     """Train what a resolved configuration says; see :func:`train`.
 
     Args:
@@ -102,7 +102,7 @@ def train_run(
     return _train(config, out, rows, resume, progress)
 
 
-def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> TextEncoder:
+def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool) -> Embedder:
     kind = get_method(config.method)
     free = FREE_ON_RESUME | kind.free_on_resume
     if resume:
@@ -124,18 +124,21 @@ def _train(config: RunConfig, out: Path, rows: Any, resume: bool, progress: bool
         write_settings(out, tree)  # preparing may take long, and goes on with --resume too
     with _nothing_left_behind(out, resume):
         trained = _train_rounds(config, method, table, out, resume, progress, validation, space)
-    if distributed.rank() == 0:
-        _save(config, table, out, trained)
-    distributed.barrier()
-    return trained.embedder.eval()
+    with distributed.others_wait():
+        if distributed.rank() == 0:
+            _save(config, table, out, trained)
+    if isinstance(trained.embedder, torch.nn.Module):
+        trained.embedder.eval()
+    return trained.embedder
 
 
 @dataclass(frozen=True)
 class _Trained:
     """What a run, or a round of it, comes to."""
 
-    embedder: TextEncoder
+    embedder: Embedder
     kept: Mapping[str, Any]
+    spaces: Mapping[str, Embedder]
     result: TrainingResult
     round: int | None = None
 
@@ -179,9 +182,10 @@ def _train_rounds(
             show_progress=progress,
         )
         # The next round trains other weights, or these: what is kept of this one is a copy.
-        embedder = cast("TextEncoder", method.embedder())
-        embedder = embedder if number == rounds else copy.deepcopy(embedder)
-        finished.append(_Trained(embedder, method.kept(), result, number if rounds > 1 else None))
+        embedder, spaces = method.embedder(), method.spaces()
+        if number < rounds:
+            embedder, spaces = copy.deepcopy(embedder), copy.deepcopy(spaces)
+        finished.append(_Trained(embedder, method.kept(), spaces, result, number if rounds > 1 else None))
     best = max(finished, key=lambda one: (next(iter(one.result.best.values()), 0.0), one.round))  # last of equals
     total = TrainingResult(
         steps=sum(one.result.steps for one in finished),
@@ -191,7 +195,7 @@ def _train_rounds(
         best=best.result.best,
         geometry=best.result.geometry,
     )
-    return _Trained(best.embedder, best.kept, total, best.round)
+    return _Trained(best.embedder, best.kept, best.spaces, total, best.round)
 
 
 @contextlib.contextmanager
@@ -227,7 +231,7 @@ def _save(config: RunConfig, table: Table | StreamedTable, out: Path, trained: _
     )
     try:
         with plain_disk_errors():
-            artefact.save(trained.embedder, out, about, trained.kept)
+            artefact.save(trained.embedder, out, about, trained.kept, trained.spaces)
     except OSError as error:
         raise Checkpoints(out / "checkpoints").failure(error, "the model") from error
 
@@ -281,12 +285,11 @@ def open_training_data(config: RunConfig, rows: Any = None, *, rejected: Path | 
             encoding=config.data.encoding,
         )
 
-    if distributed.rank() == 0:  # the main process fills the cache, the others find it
-        table = opened()
-        distributed.barrier()
-        return table
-    distributed.barrier()
-    return opened()
+    table = None
+    with distributed.others_wait():  # the main process fills the cache, the others find it
+        if distributed.rank() == 0:
+            table = opened()
+    return opened() if table is None else table
 
 
 def prepare_rows(
@@ -295,7 +298,7 @@ def prepare_rows(
     table: Table | StreamedTable,
     folder: Path,
     *,
-    previous: TextEncoder | None = None,
+    previous: Embedder | None = None,
     number: int = 1,
     say: Callable[[str], None] | None = None,
 ) -> Table | StreamedTable:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likewise.errors import InputError, RunError
+from likewise.errors import InputError, RunError, unknown
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
-    from likewise.encoders import CrossEncoder, Embedder, TextEncoder, TokenPooling
+    from likewise.encoders import CrossEncoder, Embedder, ImageEncoder, TextEncoder, TokenPooling
     from likewise.losses import PairTask
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
 
 ABOUT = "likewise.json"
 KEPT = "kept"
+SPACES = "spaces"
 _FORMAT = 1
 
 
@@ -81,13 +82,45 @@ class Model:
         folder: Where it is; None for a packaged model or a name on the model hub.
     """
 
-    embedder: TextEncoder
+    embedder: Embedder
     about: Mapping[str, Any]
     kept: Mapping[str, Any]
     folder: Path | None
 
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """The model itself, where it reads texts.
 
-def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any] | None = None) -> None:
+        Raises:
+            InputError: It reads something else.
+        """
+        from likewise.encoders import TextEncoder
+
+        if not isinstance(self.embedder, TextEncoder):
+            raise InputError(f"{self.embedder.name} reads pictures; this is for models that read texts.")
+        return self.embedder
+
+    @property
+    def image_encoder(self) -> ImageEncoder:
+        """The model itself, where it reads pictures.
+
+        Raises:
+            InputError: It reads something else.
+        """
+        from likewise.encoders import ImageEncoder
+
+        if not isinstance(self.embedder, ImageEncoder):
+            raise InputError(f"{self.embedder.name} reads texts; this is for models that read pictures.")
+        return self.embedder
+
+
+def save(
+    embedder: Embedder,
+    folder: Path,
+    about: About,
+    kept: Mapping[str, Any] | None = None,
+    spaces: Mapping[str, Embedder] | None = None,
+) -> None:
     """Write a model into ``folder``, which may hold its run's logs and checkpoints already.
 
     Everything is put together in a temporary folder and moved; ``likewise.json`` comes last.
@@ -97,6 +130,7 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
         folder: A new folder, or that of the run.
         about: What is known of it.
         kept: What the method's products need beside it, as :meth:`likewise.methods.base.Method.kept` returns it.
+        spaces: The spaces of a model with several, by name, ``embedder`` first; each is a model in ``spaces/NAME``.
     """
     from likewise.state import write_state
 
@@ -104,6 +138,8 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
     temporary = folder / ".model-writing"
     shutil.rmtree(temporary, ignore_errors=True)
     embedder.save(temporary)
+    for name, other in list((spaces or {}).items())[1:]:
+        other.save(temporary / SPACES / name)
     if kept:
         write_state(temporary, dict(kept), KEPT)
     (temporary / "README.md").write_text(_model_card(embedder, about), encoding="utf-8")
@@ -118,6 +154,7 @@ def save(embedder: Embedder, folder: Path, about: About, kept: Mapping[str, Any]
             "fingerprint": embedder.fingerprint,
             "from": embedder.name,
             "part": dict(getattr(embedder, "part", {})),
+            **({"spaces": list(spaces)} if spaces else {}),
         },
         "training": about.training,
         "figures": about.figures,
@@ -167,8 +204,12 @@ def load(
     domain: str | None = None,
     prompt: str | None = None,
     pooling: TokenPooling | None = None,
-) -> TextEncoder:
+    space: str | None = None,
+) -> Embedder:
     """Load a model: a folder that likewise, sentence-transformers or transformers saved, or a name.
+
+    A model that reads texts is a :class:`likewise.encoders.TextEncoder`, one that reads pictures a
+    :class:`likewise.encoders.ImageEncoder`; all that follows ``model`` but ``space`` is for texts.
 
     Args:
         model: A folder, a packaged model (all-MiniLM-L6-v2), or a name on the model hub.
@@ -180,20 +221,21 @@ def load(
         prompt: Text in front of every text, an instruction for example, instead of the model's own prompts.
         pooling: How the vectors of tokens become one, instead of the model's own way: cls, mean, last, weighted, or
             prompt (``defsent-plus``).
+        space: The space of this name, of a model that has several (``sepclr``); its first where not given.
 
     Returns:
         The model, ready to ``encode``.
 
     Raises:
-        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, no such domain or
-            pooling.
+        InputError: It is no model, a run that has not finished, or has no so many layers or numbers, no such domain,
+            pooling or space.
 
     Example:
         >>> model = load("all-MiniLM-L6-v2")
         >>> model.encode(["a small house for a dog"]).shape
         torch.Size([1, 384])
     """
-    from likewise.encoders import load_text_encoder
+    from likewise.encoders import is_image_encoder, load_image_encoder, load_text_encoder
     from likewise.training.folder import RESOLVED
 
     folder = Path(model)
@@ -205,7 +247,15 @@ def load(
         raise InputError(
             f"{folder} is a run that has not finished: {reached}. Repeat its train command with --resume first."
         )
-    encoder = load_text_encoder(str(model))
+    if space is not None:
+        folder = _space(folder, space)
+    if is_image_encoder(folder):
+        asked = {"layers": layers, "dims": dims, "domain": domain, "prompt": prompt, "pooling": pooling}
+        given = [name for name, value in asked.items() if value is not None]
+        if given:
+            raise InputError(f"{folder} reads pictures, and --{given[0]} is for texts; leave it out.")
+        return load_image_encoder(folder)
+    encoder = load_text_encoder(str(model if space is None else folder))
     if pooling is not None:
         encoder = encoder.pooled(pooling)
     if layers is not None:
@@ -215,6 +265,16 @@ def load(
     if dims is not None:
         encoder = encoder.truncated(dims=dims)
     return encoder if prompt is None else encoder.prompted(prompt)
+
+
+def _space(folder: Path, name: str) -> Path:
+    """Return where a space of a model is."""
+    spaces = (read_about(folder) or {}).get("model", {}).get("spaces", [])
+    if not spaces:
+        raise InputError(f"{folder} has one space; leave --space out.")
+    if name not in spaces:
+        raise unknown(f"space of {folder}", name, spaces)
+    return folder if name == spaces[0] else folder / SPACES / name
 
 
 def load_model(model: str | Path) -> Model:
@@ -271,10 +331,10 @@ def pair_scorer_of(model: Model, *, both_orders: bool = False) -> CrossEncoder:
     if "pair_head" in model.kept:
         head = PairHead.of(model.kept["pair_head"]["settings"])
         head.load_state_dict(model.kept["pair_head"]["weights"])
-        return PairScorer(model.embedder, head.eval(), task, both_orders=both_orders)
+        return PairScorer(model.text_encoder, head.eval(), task, both_orders=both_orders)
     if both_orders:
         raise InputError(f"{model.embedder.name} reads both texts at once; --both-orders is for a student's head.")
-    joint = JointEncoder(model.embedder, task.num_scores, score_names=task.score_names)
+    joint = JointEncoder(model.text_encoder, task.num_scores, score_names=task.score_names)
     joint.head.load_state_dict(model.kept["joint_head"])
     return joint.eval()
 

@@ -10,6 +10,7 @@ Every process has to call the same functions in the same order, in the forward a
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Float, Shaped
 
@@ -28,6 +29,7 @@ __all__ = [
     "gather_rows",
     "logsumexp_over_processes",
     "lost_a_process",
+    "others_wait",
     "rank",
     "row_counts",
     "row_offset",
@@ -54,6 +56,32 @@ def barrier() -> None:
     """Wait until every process has come here."""
     if _active():
         dist.barrier()
+
+
+@contextmanager
+def others_wait() -> Iterator[None]:
+    """Make a block in which the main process does what the others wait for at its end; an error of it is theirs too.
+
+    Raises:
+        Exception: In the main process what the block raised; in the others, of that kind where it is made of a message
+            alone, else ``RuntimeError``.
+
+    Example:
+        >>> with others_wait():
+        ...     if rank() == 0:
+        ...         pass  # write a file that all are to read
+    """
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as raised:
+        error = raised
+    told = gather_objects(None if error is None else (type(error), str(error)))[0] if _active() else None
+    if error is not None:
+        raise error
+    if told is not None:
+        kind, message = told
+        raise kind(message) if issubclass(kind, ValueError | RuntimeError) else RuntimeError(message)
 
 
 def _device() -> torch.device:

@@ -28,7 +28,7 @@ class DataConfig:
     """What a run reads."""
 
     data: str = ""
-    """A file (txt, jsonl, csv, tsv, parquet; compressed too), a glob, a folder, hf:OWNER/NAME, or demo:NAME."""
+    """A file (txt, jsonl, csv, tsv, parquet, tar; compressed too), a glob, a folder, hf:OWNER/NAME, or demo:NAME."""
     columns: tuple[str, ...] = ()
     """OURS=THEIRS pairs: which column of the file is which of the method's, as query=question."""
     bad_rows: Literal["error", "skip"] = "error"

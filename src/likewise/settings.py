@@ -47,16 +47,9 @@ def settings_of(settings_type: type) -> tuple[Setting, ...]:
         TypeError: A field has no default or no string below it.
     """
     hints = get_type_hints(settings_type)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(settings_type)))
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    helps = {
-        node.target.id: " ".join(str(below.value.value).split())
-        for node, below in pairwise(body)
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and isinstance(below, ast.Expr)
-        and isinstance(below.value, ast.Constant)
-    }
+    helps: dict[str, str] = {}
+    for kind in reversed([one for one in settings_type.__mro__ if dataclasses.is_dataclass(one)]):
+        helps |= _strings_below(kind)
     found = []
     for field in dataclasses.fields(settings_type):
         if field.name not in helps or field.default is dataclasses.MISSING:
@@ -65,6 +58,20 @@ def settings_of(settings_type: type) -> tuple[Setting, ...]:
             )
         found.append(Setting(field.name, hints[field.name], field.default, helps[field.name]))
     return tuple(found)
+
+
+def _strings_below(settings_type: type) -> dict[str, str]:
+    """Return the string below each field that this class itself declares."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(settings_type)))
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    return {
+        node.target.id: " ".join(str(below.value.value).split())
+        for node, below in pairwise(body)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
 
 
 def build_settings(settings_type: type[SettingsT], values: Mapping[str, Any], *, of: str) -> SettingsT:

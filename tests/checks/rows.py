@@ -3,23 +3,42 @@
 from collections.abc import Callable
 from typing import Any
 
-from likewise.data import Column, Label, Number, Text, Vector
+import numpy as np
+
+from likewise.data import Column, Image, Label, Number, Text, Vector
 from likewise.methods import get_method
 
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
 
-SMALL_SETTINGS: dict[str, dict[str, Any]] = {"2dmse": {"encoder_layers": 2}}
+SMALL_SETTINGS: dict[str, dict[str, Any]] = {
+    "2dmse": {"encoder_layers": 2},
+    "moco": {"queue_size": 16, "momentum": 0.9},
+    "mochi": {"queue_size": 16, "momentum": 0.9, "hardest": 8, "pairs": 4, "with_query": 4, "plain_epochs": 0.1},
+}
 """What a method needs otherwise than the smallest setting of these checks."""
 
-OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {"simcse": {"supervised": True}, "dialog2flow": {"mode": "joint"}}
+OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
+    "simcse": {"supervised": True},
+    "dialog2flow": {"mode": "joint"},
+    "projection-head": {"loss": "cross-entropy", "drop": 0.5},
+    "sepclr": {"attributes": "continuous"},
+}
 """Settings under which a method reads the columns that it may have."""
 
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
+    "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
+    "mochi": {
+        **{"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
+        **{"hardest": 2, "plain_epochs": 9.0},  # mixtures are further candidates, which raise a loss
+    },
+    "projection-head": {"temperature": 0.02, "lr": 3e-3},
+    "simclr": {"temperature": 0.1},
 }
-"""Settings under which training can take most of a loss away: soft targets have an entropy that is always left, a batch
-of four may hold one label only, and few steps at a large rate go up and down."""
+"""Settings under which training can take most of a loss away: soft targets have an entropy that is always left, a high
+temperature leaves a loss that the best space has, a batch of four may hold one label only, and few steps at a large
+rate go up and down."""
 
 YES_OR_NO = ("cross-encoder", "dse")
 """Methods whose column label holds 0 or 1."""
@@ -49,7 +68,9 @@ def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, A
 
 
 def _labels(name: str, columns: list[Column], i: int) -> dict[str, Any]:
-    """Yes or no, for methods whose labels are not names of any kind."""
+    """Yes or no, or which of two sets, for methods whose labels are not names of any kind."""
+    if name == "sepclr":
+        return {"target": ("target", "background")[i % 2]}
     wanted = name in YES_OR_NO and any(column.name == "label" for column in columns)
     return {"label": int(i % 12 < 6)} if wanted else {}
 
@@ -63,5 +84,8 @@ def _value(column: Column, i: int) -> Any:
         return f"{column.name} {THINGS[i % 3]}"
     if column.kind is Number:
         return float(i % 2)
+    if column.kind is Image:  # three kinds of picture, each a little different
+        kind, own = (np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8) for seed in (i % 3, 10 + i))
+        return np.where(np.arange(8) % 4 < 3, kind, own)
     assert column.kind is Vector
     return [float(i % 2), 0.5]

@@ -4,7 +4,9 @@ import pytest
 import typer
 
 from likewise.cli.methods import shown_default
+from likewise.encoders import ImageEncoderConfig
 from likewise.evaluation import TASKS, get_task
+from likewise.methods import get_method
 from likewise.products import EVERY_MODEL, load_product
 from likewise.run_config import RunConfig
 from likewise.settings import settings_of
@@ -20,6 +22,7 @@ SHARED = {
         "checkpoint_every keep_checkpoints eval_every geometry_every geometry_rows log_every tensorboard"
     ),
 }  # fmt: skip
+IMAGE_ENCODER = "encoder image_size channels pretrained freeze"
 OWN = {
     "defsent-plus": (
         "table entry_pooling rounds ica_round ica_scale ica_max_iterations max_definitions pooler served_pooling"
@@ -46,6 +49,11 @@ OWN = {
         "temperature head repetition_rate repetition_unit repetition_cap repetition_floor protect_special queue_size "
         "momentum"
     ),
+    "mochi": (
+        "augment temperature queue_size momentum hidden head_size batch_norm hardest pairs with_query query_share "
+        "plain_epochs left_out"
+    ),
+    "moco": "augment temperature queue_size momentum hidden head_size batch_norm",
     "multicsr": (
         "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
         "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
@@ -55,6 +63,21 @@ OWN = {
         "auxiliary_weight head loss official_targets temperature learn_temperature normalise default_domain"
     ),
     "pairs": "temperature learn_temperature symmetric",
+    "hydra": (
+        "augment objective pairs gate gate_norm temperature hidden head_size gate_embedding gate_hidden momentum beta "
+        "classes"
+    ),
+    "projection-head": "augment loss head kappa hidden head_size temperature keep drop classes",
+    "isogclr": (
+        "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
+        "max_temperature gradient_clip hidden head_size"
+    ),
+    "sepclr": (
+        "augment background common_size salient_size hidden temperature salient_weight background_weight "
+        "leakage_weight attributes num_attributes"
+    ),
+    "simclr": "augment temperature hidden head_size",
+    "supcon": "augment temperature hidden head_size batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
     "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
 }
@@ -73,10 +96,18 @@ def test_the_options_of_a_product_of_every_model_are_those_that_were_promised(pr
     assert [setting.name for setting in settings] == PRODUCTS[product].split()
 
 
+def shared(method: str) -> dict[str, str]:
+    reads_images = get_method(method).encoder_config_type is ImageEncoderConfig
+    return {**SHARED, "encoder": IMAGE_ENCODER} if reads_images else SHARED
+
+
 @pytest.mark.parametrize("method", sorted(OWN))
 def test_the_options_of_train_are_those_that_were_promised(method):
     options = RunConfig.options(method)
-    assert {group: [s.name for s in options[group]] for group in SHARED} == {g: n.split() for g, n in SHARED.items()}
+    promised = shared(method)
+    assert {group: [s.name for s in options[group]] for group in promised} == {
+        g: n.split() for g, n in promised.items()
+    }
     assert [s.name for s in options["settings"]] == OWN[method].split()
 
 
@@ -86,7 +117,7 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
     monkeypatch.setenv("COLUMNS", str(width))
     out = likewise("train", method, "--help").out
     words = out.split()
-    for group in (*SHARED.values(), OWN[method]):
+    for group in (*shared(method).values(), OWN[method]):
         for name in group.split():
             assert f"--{name.replace('_', '-')}" in words
     rate = next(setting.default for setting in RunConfig.options(method)["training"] if setting.name == "lr")
@@ -98,7 +129,20 @@ def test_help_shows_every_option_whole_with_its_default(likewise, monkeypatch, m
 
 @pytest.mark.parametrize(
     "verb",
-    ["quickstart", "methods", "train", "encode", "evaluate", "geometry", "mine", "study", "index", "search", "use"],
+    [
+        "quickstart",
+        "methods",
+        "train",
+        "encode",
+        "evaluate",
+        "geometry",
+        "mine",
+        "split",
+        "study",
+        "index",
+        "search",
+        "use",
+    ],
 )
 def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
     from likewise.cli.app import _build
@@ -117,18 +161,18 @@ def test_help_cuts_nothing_off_at_80_columns(likewise, monkeypatch, verb):
 
 SPLIT = "train test_share split_seed"
 OF_EVALUATE = (
-    "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt pooling json"
+    "model task data columns bad_rows bootstrap seed batch_size precision layers dims domain prompt pooling space json"
 )
 OF_TASKS = {
     "retrieval": ("split", "metric ignore_same_id"),
     "similarity": ("", ""),
-    "probe": (SPLIT, "max_iterations"),
+    "probe": (SPLIT, "max_iterations standardise"),
     "regression": (SPLIT, "bin_width many_above few_below"),
     "knn": (SPLIT, "k vote temperature"),
     "zero_shot": ("classes", "template"),
     "clustering": ("", ""),
     "pair_classification": ("", ""),
-    "few_shot": ("", "ways shots queries episodes nearest"),
+    "few_shot": ("", "ways shots queries episodes nearest align"),
     "ranking": ("", "metric exclude_seen"),
     "bitext": ("", "scoring k source_domain target_domain"),
     "mteb:STSBenchmark": ("", ""),

@@ -122,7 +122,7 @@ def test_a_typo_is_answered_with_the_right_word(likewise, faq, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "columns question, answer, topic; a column text, or query and positive, is needed"),
+        ((), "columns question, answer, topic; a column text or image, or query and positive, is needed"),
         (("--columns", "query=question"), "is needed. Say which is which with --columns"),
         (("--columns", "text=anwser"), "'answer'"),
         (("--columns", "txt=answer"), "did you mean 'text'?"),

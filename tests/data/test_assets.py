@@ -122,6 +122,20 @@ def test_a_file_is_taken_out_of_a_source_package(sdist):
     assert fetch(sdist).read_bytes() == b"alpha"
 
 
+def test_a_whole_wheel_is_kept_and_compared(wheel, registry, cache):
+    whole = replace(wheel, root="", members={})
+    path = fetch(whole)
+    assert path == cache / "packages" / "tiny-things-1.5" / "package.whl"
+    assert zipfile.ZipFile(path).read("tiny_things/data/a.txt") == b"alpha"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert sha256(fetch(whole).read_bytes()) == wheel.sha256
+    for one in registry.iterdir():
+        one.unlink()
+    assert fetch(whole) == path
+    with pytest.raises(ValueError, match="without a root is a whole wheel"):
+        replace(wheel, root="")
+
+
 def test_a_damaged_copy_is_fetched_again(wheel):
     (fetch(wheel) / "a.txt").write_bytes(b"alph")
     assert (fetch(wheel) / "a.txt").read_bytes() == b"alpha"

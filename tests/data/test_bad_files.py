@@ -148,8 +148,8 @@ def test_a_pattern_that_matches_nothing(tmp_path, monkeypatch):
 
 def test_a_file_type_that_is_not_read(write):
     assert refusal(write("notes.json", "[]")) == (
-        "notes.json: unknown file type '.json': did you mean '.jsonl'? Known: .csv, .jsonl, .parquet, .tsv, .txt. "
-        "Each may be compressed (.gz, .bz2, .xz, .zst)."
+        "notes.json: unknown file type '.json': did you mean '.jsonl'? Known: .csv, .jsonl, .parquet, .tar, .tsv, "
+        ".txt. Each may be compressed (.gz, .bz2, .xz, .zst)."
     )
 
 
@@ -164,7 +164,7 @@ def test_a_file_without_an_ending(write):
 def test_a_folder_without_data(write, tmp_path):
     write("corpus/README.md", "x")
     sentence = (
-        f"the folder '{tmp_path}/corpus' holds no data file; files that end in .txt, .jsonl, .csv, .tsv, .parquet"
+        f"the folder '{tmp_path}/corpus' holds no data file; files that end in .txt, .jsonl, .csv, .tsv, .parquet, .tar"
     )
     assert refusal(tmp_path / "corpus").startswith(sentence)
 

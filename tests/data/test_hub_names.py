@@ -1,9 +1,10 @@
 """Hugging Face data sets: given from Python, and by name (a folder stands in for the hub)."""
 
 import datasets
+import numpy as np
 import pytest
 
-from likewise.data import Column, Text, open_table
+from likewise.data import Column, Image, StoredImage, Text, open_table
 from likewise.errors import InputError
 
 TEXT = [Column("text", Text)]
@@ -41,6 +42,14 @@ def test_a_split_may_be_named():
 def test_a_configuration_may_be_named(streaming):
     assert texts("hf:owner/several:second", streaming=streaming) == ["b"]
     assert texts("hf:owner/several:first:train", streaming=streaming) == ["a"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_pictures_come_as_they_are(write, streaming):
+    for i in range(2):
+        write(f"owner/pets/train/{i}.png", StoredImage.of(np.full((2, 2), i, dtype=np.uint8)).data)
+    table = open_table("hf:owner/pets", columns=[Column("image", Image)], streaming=streaming)
+    assert [row["image"].open().getpixel((0, 0)) for row in table] == [0, 1]
 
 
 def test_metadata_and_places_are_kept():

@@ -43,8 +43,8 @@ def test_no_text_is_on_both_sides_and_every_class_is(pairs, share, seed):
 def test_what_is_held_out_does_not_depend_on_the_order_of_the_rows():
     rows = labelled(*"aabbaabbab")
     split, other = (open_split(some, columns=LABELLED_COLUMNS) for some in (rows, rows[::-1]))
-    assert sorted(split.test.texts) == sorted(other.test.texts)
-    assert sorted(split.test.texts) != sorted(open_split(rows, columns=LABELLED_COLUMNS, split_seed=3).test.texts)
+    assert sorted(split.test.inputs) == sorted(other.test.inputs)
+    assert sorted(split.test.inputs) != sorted(open_split(rows, columns=LABELLED_COLUMNS, split_seed=3).test.inputs)
 
 
 def test_a_class_of_one_text_may_stay_where_it_is():
@@ -57,7 +57,7 @@ def test_two_files_are_used_as_they_are(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\na dog,1\na cat,2\n")
     (tmp_path / "test.csv").write_text("text,label\na dog,1\na hen,2\n")
     split = open_split(tmp_path / "test.csv", columns=LABELLED_COLUMNS, train=tmp_path / "train.csv")
-    assert (split.train.texts, split.test.texts) == (["a dog", "a cat"], ["a dog", "a hen"])
+    assert (split.train.inputs, split.test.inputs) == (["a dog", "a cat"], ["a dog", "a hen"])
     assert split.how["train"] == "train.csv"
     assert (split.how["train_rows"], split.how["test_rows"], split.how["texts_in_both"]) == (2, 2, 1)
     assert split.test.where(1) == "test.csv, row 2"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from likewise import distributed
+from likewise.errors import InputError, RunError
 
 COUNTS = {1: [3], 2: [2, 5], 3: [3, 0, 1], 4: [1, 4, 2, 2]}
 
@@ -90,3 +91,34 @@ def test_exchanges_between_processes(processes, promise, num_processes):
 @pytest.mark.parametrize("promise", [_gather, _gather_gradient, _sums, _logsumexps, _small_things])
 def test_without_a_process_group_everything_is_the_identity(promise):
     promise([3])
+
+
+class TwoPartsError(Exception):
+    """One that is not made of a message alone."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} {other}")
+
+
+def _fails(kind: str) -> str:
+    errors = {"input": InputError("no row"), "run": RunError("disk full"), "other": TwoPartsError(1, 2)}
+    try:
+        with distributed.others_wait():
+            if distributed.rank() == 0 and kind in errors:
+                raise errors[kind]
+    except Exception as raised:
+        return f"{type(raised).__name__}: {raised}"
+    return "went on"
+
+
+@pytest.mark.parametrize(
+    ("kind", "main", "others"),
+    [
+        ("none", "went on", "went on"),
+        ("input", "InputError: no row", "InputError: no row"),
+        ("run", "RunError: disk full", "RunError: disk full"),
+        ("other", "TwoPartsError: 1 2", "RuntimeError: 1 2"),
+    ],
+)
+def test_an_error_of_what_the_others_wait_for_ends_them_too(processes, kind, main, others):
+    assert processes.run(_fails, kind, num_processes=3) == [main, others, others]

@@ -176,3 +176,19 @@ def test_a_step_with_a_momentum_out_of_range_or_of_another_tower_is_refused():
         tower.follow(constant(1.0), momentum=1.5)
     with pytest.raises(ValueError, match=r"the two towers differ in 1 weights, such as 'bias'"):
         tower.follow(nn.Linear(1, 1))
+
+
+def test_running_statistics_can_follow_as_weights_do_and_are_a_plain_mean_at_first():
+    online = nn.BatchNorm1d(1)
+    tower = MomentumTower(online, 0.75, average_buffers=True)
+    expected, kept = 0.0, [0.0, 1 / 2, 2 / 3, 0.75, 0.75]
+    for step, keep in enumerate(kept):
+        online.running_mean.fill_(step + 1.0)
+        online.num_batches_tracked.fill_(step)
+        tower.follow(online)
+        expected = keep * expected + (1 - keep) * (step + 1.0)
+        assert tower.tower.running_mean.item() == pytest.approx(expected, rel=1e-6)
+        assert tower.tower.num_batches_tracked.item() == step
+    again = MomentumTower(online, 0.75, average_buffers=True)
+    again.load_state_dict(tower.state_dict())
+    assert int(again.followed) == 5

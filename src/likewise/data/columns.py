@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-__all__ = ["Column", "Kind", "Label", "Number", "Row", "Text", "Vector", "shown"]
+from likewise.data.images import StoredImage, image_problem, strict_decoding
+
+__all__ = ["Column", "Image", "Kind", "Label", "Number", "Row", "Text", "Vector", "needed_columns", "shown"]
 
 Row = dict[str, Any]
 """One row: the value of each declared column that the source has."""
@@ -44,11 +49,45 @@ class Kind:
     """What a row needs, as the end of a sentence: "a non-empty text"."""
     stored: ClassVar[pa.DataType]
     """How the value is stored in an Arrow file."""
+    as_stored: ClassVar[bool] = True
+    """Whether rows hold a value as files and Arrow do; where not, ``taken`` and ``restored`` stand between."""
+    block_rows: ClassVar[int | None] = None
+    """How many rows are checked at once, where values are so large that it matters."""
 
     @classmethod
     def problem(cls, value: Any) -> str | None:
         """Say what is wrong with a value ("is empty"), or return None where it is acceptable."""
         raise NotImplementedError
+
+    @classmethod
+    def problems(cls, values: Sequence[Any]) -> list[str | None]:
+        """Say of each of several values what is wrong with it."""
+        return list(map(cls.problem, values))
+
+    @classmethod
+    def taken(cls, value: Any, folder: Path | None) -> Any:
+        """Bring a value from the form that files hold to the one that is checked; what cannot be stays as it is.
+
+        Args:
+            value: As a file or somebody in Python gives it.
+            folder: Where the file lies, for values that name other files; None for the current folder.
+        """
+        return value
+
+    @classmethod
+    def restored(cls, value: Any) -> Any:
+        """Bring a value from the form that Arrow gives to the one that rows hold."""
+        return value
+
+    @classmethod
+    def digestible(cls, array: pa.Array) -> pa.Array:
+        """Return texts or numbers that stand for the contents of stored values, for fingerprints."""
+        return array
+
+    @classmethod
+    def files_of(cls, array: pa.Array) -> list[str]:
+        """Return the files beside the table that stored values are read from."""
+        return []
 
     @classmethod
     def parse(cls, text: str) -> Any:
@@ -252,18 +291,119 @@ class Vector(Kind):
         return pa.array(listed, type=cls.stored)
 
 
+class Image(Kind):
+    """A picture; rows hold a ``StoredImage``.
+
+    It is stored as ``datasets.Image`` does: the bytes of its file, or the file's path. What may be given is said at
+    :meth:`StoredImage.of`; a path goes on from the folder of the file that it stands in.
+    """
+
+    name = "image"
+    must = "a picture that can be decoded"
+    stored = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    as_stored = False
+    block_rows = 64
+
+    @classmethod
+    def problem(cls, value: Any) -> str | None:
+        """Say what is wrong with a picture; it is decoded whole.
+
+        Example:
+            >>> Image.problem(b"a text"), Image.problem(5)
+            ('cannot be decoded (no picture of a known format)', 'is a number (5)')
+        """
+        return cls.problems([value])[0]
+
+    @classmethod
+    def problems(cls, values: Sequence[Any]) -> list[str | None]:
+        """Say of each of several pictures what is wrong with it, decoding some at the same time."""
+        with strict_decoding():
+            if len(values) < 2:
+                return list(map(cls._problem, values))
+            with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:  # decoders let go of the interpreter
+                return list(pool.map(cls._problem, values))
+
+    @classmethod
+    def _problem(cls, value: Any) -> str | None:
+        if cls.absent(value):
+            return "is missing"
+        try:
+            picture = StoredImage.of(value)
+        except TypeError:
+            return f"is {shown(value)}"
+        except Exception as error:  # a damaged picture that was opened in Python, or an array of another shape
+            return str(error).rstrip(".") or f"is {shown(value)}"
+        return image_problem(picture)
+
+    @classmethod
+    def absent(cls, value: Any) -> bool:
+        """Tell whether there is no picture: nothing, an empty path, or neither bytes nor path."""
+        if isinstance(value, Mapping):
+            return {"bytes", "path"} >= set(value) and all(one is None for one in value.values())
+        return value is None or (isinstance(value, str) and not value.strip())
+
+    @classmethod
+    def all_good(cls, values: list[Any]) -> bool:
+        """Tell whether all can be decoded."""
+        return not any(cls.problems(values))
+
+    @classmethod
+    def taken(cls, value: Any, folder: Path | None) -> Any:
+        """Store a picture however it is given; a path goes from the folder on."""
+        if cls.absent(value):
+            return None
+        try:
+            picture = StoredImage.of(value)
+        except Exception:  # ``problem`` says what is wrong with it
+            return value
+        if picture.data is None and picture.path is not None:
+            return StoredImage(path=os.path.abspath(os.path.join(folder or "", picture.path)))  # noqa: PTH100, PTH118
+        return picture
+
+    @classmethod
+    def restored(cls, value: Any) -> StoredImage | None:
+        """Make a picture again of what Arrow gives."""
+        return None if value is None else StoredImage(value["bytes"], value["path"])
+
+    @classmethod
+    def array(cls, values: Sequence[Any]) -> pa.Array:
+        """Store pictures as bytes and path.
+
+        Example:
+            >>> Image.array([StoredImage(path="a.png"), None]).to_pylist()
+            [{'bytes': None, 'path': 'a.png'}, None]
+        """
+        pictures = [None if value is None else StoredImage.of(value) for value in values]
+        listed = [None if one is None else {"bytes": one.data, "path": one.path} for one in pictures]
+        return pa.array(listed, type=cls.stored)
+
+    @classmethod
+    def digestible(cls, array: pa.Array) -> pa.Array:
+        """Return the sha256 of each picture's bytes, wherever its file is."""
+        restored = map(cls.restored, array.to_pylist())
+        return pa.array([None if one is None else one.digest() for one in restored], type=pa.string())
+
+    @classmethod
+    def files_of(cls, array: pa.Array) -> list[str]:
+        """Return the paths of the pictures that are not stored themselves."""
+        listed = array.filter(array.field("bytes").is_null())
+        return [path for path in listed.field("path").to_pylist() if path is not None]
+
+
 @dataclass(frozen=True)
 class Column:
     """A column that a method reads.
 
     Args:
         name: How rows name it.
-        kind: What it holds: ``Text``, ``Number``, ``Label``, ``Vector``.
+        kind: What it holds: ``Text``, ``Number``, ``Label``, ``Vector``, ``Image``.
         required: Whether every row needs a value. In an optional column a row without one has None (or, with
             ``many``, an empty list).
         many: Whether a row may bring a list of values; rows then always hold a list.
         all_or_none: Whether an optional column has a value in every row or in no row; the first row that can be used
             decides which.
+        instead_of: Another column in whose place a source may bring this one: one of the two is needed, the other then
+            not, the same in all files. A source that brings both has to have values in both.
         help: What it is for, in a few words; shown by ``likewise methods NAME``.
 
     Example:
@@ -277,6 +417,7 @@ class Column:
     many: bool = False
     all_or_none: bool = False
     help: str = ""
+    instead_of: str = ""
 
     @property
     def must(self) -> str:
@@ -286,6 +427,8 @@ class Column:
     @property
     def needed(self) -> str:
         """Which rows need it, as tables of columns say."""
+        if self.instead_of:
+            return f"in place of {self.instead_of}"
         return "yes" if self.required else "in all rows or in none" if self.all_or_none else "no"
 
     def tidy(self, value: Any) -> Any:
@@ -294,6 +437,32 @@ class Column:
             return None if not self.required and self.kind.absent(value) else value
         values = list(value) if isinstance(value, list | tuple) else [value]
         return [] if not self.required and all(map(self.kind.absent, values)) else values
+
+    def taken(self, values: list[Any], folder: Path | None) -> list[Any]:
+        """Bring values in the form of ``tidy`` from the form of files to the one that is checked."""
+        if self.kind.as_stored:
+            return values
+        if self.many:
+            return [[self.kind.taken(one, folder) for one in several] for several in values]
+        return [self.kind.taken(value, folder) for value in values]
+
+    def restored(self, values: list[Any]) -> list[Any]:
+        """Bring values from the form that Arrow gives to the one that rows hold."""
+        if self.kind.as_stored:
+            return values
+        if self.many:
+            return [list(map(self.kind.restored, several)) for several in values]
+        return list(map(self.kind.restored, values))
+
+    def problems(self, values: list[Any]) -> dict[int, str]:
+        """Say which values in the form of ``tidy`` are wrong and what is wrong with them, by their places."""
+        if self.many:
+            found: Iterable[str | None] = map(self.problem, values)
+        else:
+            looked_at = [i for i, value in enumerate(values) if self.required or value is not None]
+            told = dict(zip(looked_at, self.kind.problems([values[i] for i in looked_at]), strict=True))
+            found = map(told.get, range(len(values)))
+        return {i: problem for i, problem in enumerate(found) if problem}
 
     def array(self, values: list[Any]) -> pa.Array:
         """Store acceptable values in the form of ``tidy`` as Arrow does."""
@@ -325,6 +494,22 @@ class Column:
             return None
         i, problem = problems[0]
         return problem if len(value) == 1 else f"{problem} (value {i} of its list)"
+
+
+def needed_columns(columns: Iterable[Column]) -> list[tuple[Column, ...]]:
+    """Return the columns that a row needs; where one may stand in another's place, both together.
+
+    Example:
+        >>> columns = (Column("text", Text), Column("title", Text, instead_of="text"), Column("label", Label))
+        >>> [[one.name for one in either] for either in needed_columns(columns)]
+        [['text', 'title'], ['label']]
+    """
+    listed = [column for column in columns if column.required]
+    return [
+        (column, *(other for other in listed if other.instead_of == column.name))
+        for column in listed
+        if not column.instead_of
+    ]
 
 
 def _flat(values: Iterable[Iterable[Any]]) -> Iterator[Any]:

@@ -6,8 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from likewise.data.assets import WORDNET_31
+from likewise.data.assets import (
+    EMOJI_CLOUD,
+    EMOJI_NAMES,
+    LUCIDE_ICONS,
+    MNIST_5K,
+    OPENMOJI,
+    PHOSPHOR_ICONS,
+    SITE_ICONS,
+    WORDNET_31,
+)
 from likewise.data.blocks import Block
+from likewise.data.digits import DIGITS_SEED, MNIST_SEED, digits, mnist5k
+from likewise.data.emoji import EMOJI_PARTS, EMOJI_SEED, emoji
+from likewise.data.icons import ICON_PARTS, ICON_SEED, icons
 from likewise.data.readers import read_rows
 from likewise.data.retrieval_data import RetrievalData
 from likewise.data.sources import Source
@@ -25,15 +37,15 @@ class Demo:
         about: What it is, in one line.
         parts: What each part holds, by its name; the first one is meant where none is named.
         rows: Yields the rows of a part.
-        retrieval: Makes a retrieval task of a held-out part; None where there is none.
         identity: Changes whenever the rows change.
+        retrieval: Makes a retrieval task of a held-out part; None where there is none.
     """
 
     about: str
     parts: Mapping[str, str]
     rows: Callable[[str], Iterator[dict[str, Any]]]
-    retrieval: Callable[[str], RetrievalData] | None
     identity: tuple[str, ...]
+    retrieval: Callable[[str], RetrievalData] | None = None
 
 
 DEMOS: Mapping[str, Demo] = {
@@ -47,8 +59,32 @@ DEMOS: Mapping[str, Demo] = {
             "words": "every word that is no name, the candidates: text, with its definitions beside it",
         },
         rows=lambda part: reverse_dictionary().rows(part),
-        retrieval=lambda part: reverse_dictionary().retrieval(part),
         identity=(WORDNET_31.sha256, SPLIT_SEED, "2"),
+        retrieval=lambda part: reverse_dictionary().retrieval(part),
+    ),
+    "digits": Demo(
+        about="handwritten digits of 8 x 8 pixels (scikit-learn): image and label",
+        parts={"train": "1,300 digits", "test": "497 others"},
+        rows=digits,
+        identity=(DIGITS_SEED, "1"),
+    ),
+    "mnist5k": Demo(
+        about="handwritten digits of 28 x 28 pixels (500 of each from MNIST): image and label",
+        parts={"train": "400 of each digit", "test": "100 others of each"},
+        rows=mnist5k,
+        identity=(MNIST_5K.sha256, MNIST_SEED, "1"),
+    ),
+    "emoji": Demo(
+        about="emoji as several makers draw them: image, text (the English name), family, concept, category",
+        parts=EMOJI_PARTS,
+        rows=emoji,
+        identity=(EMOJI_CLOUD.sha256, EMOJI_NAMES.sha256, OPENMOJI.sha256, EMOJI_SEED, "1"),
+    ),
+    "icons": Demo(
+        about="icons of one colour of eleven families: image, text (the name in words), family, concept",
+        parts=ICON_PARTS,
+        rows=icons,
+        identity=(SITE_ICONS.sha256, PHOSPHOR_ICONS.sha256, LUCIDE_ICONS.sha256, ICON_SEED, "1"),
     ),
 }
 """The demo corpora by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from likewise.data.checking import BadRows, Rejections, check_names, good_blocks
 from likewise.data.columns import Column
 from likewise.data.dialog_actions import action_source
 from likewise.data.dictionary_file import DICTIONARY, dictionary_source
+from likewise.data.image_files import image_source
 from likewise.data.readers import UTF_8, checked_encoding
 from likewise.data.sources import (
     DOCUMENTS,
@@ -98,8 +100,9 @@ def open_table(
 
     Args:
         source: A file (``txt`` one row a line with the column ``text``, ``jsonl``, ``csv``, ``tsv`` or ``parquet``;
-            all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a pattern, a folder of
-            files of one format, dialogs with annotated actions (:mod:`likewise.data.dialog_actions`),
+            all but the last perhaps compressed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``), a WebDataset shard
+            (``tar``, :mod:`likewise.data.shards`), a pattern, a folder of files of one format, a folder of pictures
+            (:mod:`likewise.data.image_files`), dialogs with annotated actions (:mod:`likewise.data.dialog_actions`),
             ``hf:owner/name[:config][:split]``, ``demo:NAME[:part]``, a list of dicts, a
             ``datasets.Dataset``, or a table that was opened for these columns, which is returned as it is.
             ``dictionary:FILE`` is a file without a row of names: an entry, a tab, and its definitions;
@@ -152,7 +155,13 @@ def open_table(
 
 def _already_open(table: Table | StreamedTable, columns: Sequence[Column]) -> Table | StreamedTable:
     kept = {(column.name, column.kind, column.many) for column in table.columns if column.name in table.column_names}
+    names = {name for name, _, _ in kept}
+    replaced = {one.instead_of for one in columns if one.name in names} | {
+        one.name for one in columns if one.instead_of in names and one.name not in names
+    }
     for column in columns:
+        if column.name not in names and column.name in replaced:
+            continue
         if column.required and (column.name, column.kind, column.many) not in kept:
             raise InputError(
                 f"{table.name} was opened for the columns {', '.join(table.column_names)}, and column '{column.name}' "
@@ -190,7 +199,7 @@ def _find(source: Rows, *, streaming: bool, encoding: str) -> Source:
     if isinstance(source, str) and source.startswith(DOCUMENTS):
         return documents_source(source, encoding)
     if isinstance(source, str | Path) and not str(source).startswith(("hf:", "demo:")):
-        return action_source(source, encoding) or file_source(source, encoding)
+        return action_source(source, encoding) or image_source(source, encoding) or file_source(source, encoding)
     if encoding != UTF_8:
         what = f"'{source}'" if isinstance(source, str) else "a list of rows"
         raise InputError(f"encoding is {encoding}, but {what} is no file of text; leave the encoding out.")
@@ -210,22 +219,58 @@ def _stored(
     found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows, cache: Path
 ) -> Path:
     """Return the folder of the stored table, made if it is not there yet."""
-    declared = [[column.name, column.kind.name, column.required, column.many, column.all_or_none] for column in columns]
+    declared = [
+        [column.name, column.kind.name, column.required, column.many, column.all_or_none, column.instead_of]
+        for column in columns
+    ]
     key = json.dumps([LAYOUT, found.identity, declared, sorted(rename.items())])
     folder = cache / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
-    if (folder / "about.json").exists():
+    if _is_current(folder, columns):
         return folder
     with _storing(f"the cache folder '{cache}'", "LIKEWISE_CACHE"):
         cache.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
-            if (folder / "about.json").exists():
+            if _is_current(folder, columns):
                 return folder
             with tempfile.TemporaryDirectory(dir=cache, prefix="making-") as unfinished:
                 made = Path(unfinished) / "table"
                 made.mkdir()
                 _write(made, found, columns, rename, bad_rows)
+                shutil.rmtree(folder, ignore_errors=True)  # one whose pictures have changed since
                 made.rename(folder)
     return folder
+
+
+def _is_current(folder: Path, columns: Sequence[Column]) -> bool:
+    """Tell whether a stored table is there, and the files that it names are as they were."""
+    about = folder / "about.json"
+    return about.exists() and _state_of_files(folder, columns) == json.loads(about.read_text("utf-8")).get("files")
+
+
+def _state_of_files(folder: Path, columns: Sequence[Column]) -> str | None:
+    """Digest names, sizes and dates of the files that the values of a stored table are read from; None without any."""
+    naming = [column for column in columns if not column.kind.as_stored]
+    if not naming:
+        return None
+    digest, count = hashlib.sha256(), 0
+    with pa.memory_map(str(folder / "rows.arrow")) as stored, pa.ipc.open_stream(stored) as reader:
+        for batch in reader:
+            for column in naming:
+                if column.name not in batch.schema.names:
+                    continue
+                array = batch.column(column.name)
+                for path in column.kind.files_of(array.flatten() if column.many else array):
+                    digest.update(f"{path}\0{_state(path)}\0".encode())
+                    count += 1
+    return digest.hexdigest() if count else None
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - one may be of a million
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager
@@ -249,7 +294,7 @@ def _write(
     folder: Path, found: Source, columns: Sequence[Column], rename: Mapping[str, str], bad_rows: BadRows
 ) -> dict[str, Any]:
     """Read the source into a folder: ``rows.arrow``, ``about.json`` and perhaps ``rejected.jsonl``."""
-    digest = ContentDigest()
+    digest = ContentDigest(columns)
     with (
         Rejections(bad_rows, folder / "rejected.jsonl", given=found.given) as rejections,
         ArrowFile(folder / "rows.arrow", [column.name for column in columns]) as file,
@@ -259,7 +304,12 @@ def _write(
             file.write(good, i)
         if not file.num_rows:
             raise no_rows(found, rejections)
-    about = {"fingerprint": digest.hexdigest(), "rejected": rejections.count, "as_json": file.as_json}
+    about = {
+        "fingerprint": digest.hexdigest(),
+        "rejected": rejections.count,
+        "as_json": file.as_json,
+        "files": _state_of_files(folder, columns),
+    }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     return about
 

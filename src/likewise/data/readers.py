@@ -25,9 +25,12 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from likewise.data.blocks import BadRow, Block
+from likewise.data.shards import read_shard
 from likewise.errors import InputError, unknown
 
 __all__ = [
+    "BINARY_FORMATS",
+    "BLOCK_ROWS",
     "COMPRESSIONS",
     "FORMATS",
     "UTF_8",
@@ -38,12 +41,15 @@ __all__ = [
     "read_file",
     "read_rows",
     "read_tables",
+    "rows_at_once",
 ]
 
 BLOCK_CHARACTERS = 1 << 18
 """Size of a block of lines: it fits in the processor's cache, and a block's fixed cost is nothing beside it."""
 BLOCK_ROWS = 2048
 """Rows of a block where rows are counted and not characters."""
+BLOCK_BYTES = 1 << 26
+"""Size of a block of rows that hold pictures and the like."""
 UTF_8 = "utf-8"
 """How files of text are written unless somebody says otherwise."""
 LONGEST_FIELD = 1 << 27
@@ -96,12 +102,12 @@ def read_file(
     Raises:
         InputError: The file as a whole cannot be read.
     """
-    if file_format == ".parquet":
+    if file_format in BINARY_FORMATS:
         with _readable(name, compression):
-            yield from _read_parquet(path, name)
+            yield from BINARY_FORMATS[file_format](path, name, compression)
         return
     with opened_text(path, name, compression, encoding) as text:
-        yield from FORMATS[file_format](text, name)
+        yield from TEXT_FORMATS[file_format](text, name)
 
 
 @contextmanager
@@ -113,7 +119,7 @@ def opened_text(path: Path, name: str, compression: str | None, encoding: str) -
     """
     errors = "surrogateescape" if encoding == UTF_8 else "strict"
     with _readable(name, compression):
-        binary = COMPRESSIONS[compression](path) if compression else path.open("rb")
+        binary = _opened(path, compression)
         try:
             with binary, io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="\n") as text:
                 yield text
@@ -122,6 +128,10 @@ def opened_text(path: Path, name: str, compression: str | None, encoding: str) -
                 f"{name} is not written in {encoding} ({error}); give the encoding that it is written in with "
                 "--encoding, or save it as UTF-8."
             ) from error
+
+
+def _opened(path: Path, compression: str | None) -> IO[bytes]:
+    return cast("IO[bytes]", COMPRESSIONS[compression](path)) if compression else path.open("rb")
 
 
 def read_documents(path: Path, name: str, compression: str | None, encoding: str = UTF_8) -> Iterator[Block]:
@@ -447,25 +457,47 @@ def _read_tsv(text: io.TextIOWrapper, name: str) -> Iterator[Block]:
     return _read_csv(text, name, delimiter="\t")
 
 
-def _read_parquet(path: Path, name: str) -> Iterator[Block]:
+def _read_parquet(path: Path, name: str, compression: str | None) -> Iterator[Block]:
     import pyarrow.parquet
 
     try:
         file = pyarrow.parquet.ParquetFile(path, memory_map=True)
-        yield from read_tables(pa.table(batch) for batch in file.iter_batches(batch_size=BLOCK_ROWS))
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+        rows = rows_at_once(sum(group.total_byte_size for group in groups), file.metadata.num_rows, BLOCK_ROWS)
+        yield from read_tables(pa.table(batch) for batch in file.iter_batches(batch_size=rows))
     except (OSError, pa.ArrowException) as error:
         raise InputError(
             f"{name} is no Parquet file, or is cut off or damaged ({str(error).rstrip('.')}); fetch or make it again."
         ) from error
 
 
-FORMATS: dict[str, Callable[..., Iterator[Block]]] = {
+def _read_tar(path: Path, name: str, compression: str | None) -> Iterator[Block]:
+    with _opened(path, compression) as binary:
+        yield from read_shard(binary, name, BLOCK_BYTES, BLOCK_ROWS)
+
+
+TEXT_FORMATS: dict[str, Callable[[io.TextIOWrapper, str], Iterator[Block]]] = {
     ".txt": _read_txt,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
     ".tsv": _read_tsv,
-    ".parquet": _read_parquet,
 }
+BINARY_FORMATS: dict[str, Callable[[Path, str, str | None], Iterator[Block]]] = {
+    ".parquet": _read_parquet,
+    ".tar": _read_tar,
+}
+FORMATS = (*TEXT_FORMATS, *BINARY_FORMATS)
+"""Ends of the names of files that hold rows."""
+
+
+def rows_at_once(num_bytes: int, num_rows: int, most: int) -> int:
+    """Return how many rows of a table fit into a block.
+
+    Example:
+        >>> rows_at_once(100 * 2**30, 102_400, most=2048)  # of a megabyte each
+        64
+    """
+    return max(1, min(most, BLOCK_BYTES * num_rows // max(num_bytes, 1)))
 
 
 def read_tables(tables: Iterable[pa.Table]) -> Iterator[Block]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from likewise.data.blocks import Block
 from likewise.data.readers import (
+    BINARY_FORMATS,
     COMPRESSIONS,
     FORMATS,
     UTF_8,
@@ -21,6 +22,7 @@ from likewise.data.readers import (
     read_file,
     read_rows,
     read_tables,
+    rows_at_once,
 )
 from likewise.errors import InputError, nearest, unknown
 
@@ -37,6 +39,7 @@ __all__ = [
     "find_files",
     "hub_source",
     "kind_of_file",
+    "matching",
     "nearest_file",
     "rows_source",
     "source_of_files",
@@ -49,6 +52,8 @@ DATA_NAMES = ", ".join(FORMATS)
 COMPRESSED_NAMES = ", ".join(COMPRESSIONS)
 READ_ROWS = 4096
 """Rows that are read from a Hugging Face table at a time."""
+READ_LARGE_ROWS = 64
+"""The same where they hold pictures and nothing tells how large these are."""
 ENDS = 1 << 16
 """Bytes at either end of a file that tell it from another of the same size."""
 
@@ -69,6 +74,12 @@ class Source:
     """Hex digest that stands for the contents where they are not read beforehand."""
     given: bool = field(default=False)
     """Whether the rows were given from Python rather than read from a file."""
+    paths: Sequence[Path] = ()
+    """Where the files are; empty where rows come from no files."""
+
+    def folder(self, i: int) -> Path | None:
+        """Return the folder of the file of this number, from which values that name other files go on."""
+        return self.paths[i].parent if self.paths else None
 
 
 @dataclass(frozen=True)
@@ -94,10 +105,8 @@ def file_source(source: str | Path, encoding: str = UTF_8) -> Source:
         InputError: Nothing is there, a file is empty or of an unknown type, or a folder holds several formats.
     """
     files = find_files(source)
-    if encoding != UTF_8 and any(one.format == ".parquet" for one in files):
-        raise InputError(
-            f"{files[0].name} is a Parquet file, which says itself how text is written; leave {encoding} out."
-        )
+    if encoding != UTF_8 and files[0].format in BINARY_FORMATS:
+        raise InputError(f"{files[0].name} is no file of text and needs no encoding; leave {encoding} out.")
 
     def read(i: int) -> Iterator[Block]:
         return read_file(files[i].path, files[i].name, files[i].format, files[i].compression, encoding)
@@ -124,6 +133,7 @@ def source_of_files(
         read=read,
         identity=["files", *how, content, *([path, state.st_size, state.st_mtime_ns] for path, state in states)],
         content=content,
+        paths=[one.path for one in files],
     )
 
 
@@ -211,7 +221,8 @@ def dataset_source(dataset: datasets.Dataset, name: str | None = None) -> Source
     called = name or getattr(dataset.info, "dataset_name", None) or "dataset"
 
     def read(_: int) -> Iterator[Block]:
-        return read_tables(dataset.with_format("arrow").iter(batch_size=READ_ROWS))
+        rows = rows_at_once(dataset.data.nbytes, dataset.data.num_rows, READ_ROWS)
+        return read_tables(dataset.with_format("arrow").iter(batch_size=rows))
 
     return Source(called, [called], read, identity=["dataset", dataset._fingerprint], content=dataset._fingerprint)
 
@@ -244,8 +255,10 @@ def hub_source(source: str, *, streaming: bool) -> Source:
     if not streaming:
         return dataset_source(loaded, called)
 
+    large = any(isinstance(feature, datasets.Image) for feature in (loaded.features or {}).values())
+
     def read(_: int) -> Iterator[Block]:
-        return read_tables(loaded.with_format("arrow").iter(batch_size=READ_ROWS))
+        return read_tables(loaded.with_format("arrow").iter(batch_size=READ_LARGE_ROWS if large else READ_ROWS))
 
     return Source(called, [called], read, identity=None, content=hashlib.sha256(called.encode()).hexdigest())
 
@@ -305,7 +318,7 @@ def find_files(source: str | Path) -> list[DataFile]:
     elif path.exists():
         files = [_data_file(path, path.name)]
     elif glob.has_magic(str(source)):
-        found = _matching(path)
+        found = matching(path)
         if not found:
             raise InputError(f"no file matches '{source}'; the pattern is looked up from {Path.cwd()}.")
         files = _named(found)
@@ -317,7 +330,7 @@ def find_files(source: str | Path) -> list[DataFile]:
     return files
 
 
-def _matching(pattern: Path) -> list[Path]:
+def matching(pattern: Path) -> list[Path]:
     """Return the files that a pattern matches, in the order of their names; hidden ones only where it asks for them."""
     fixed = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
     found = Path(*pattern.parts[:fixed]).glob(str(Path(*pattern.parts[fixed:])))

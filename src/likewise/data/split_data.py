@@ -11,24 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from likewise.data.checking import BadRows
-from likewise.data.columns import Column, Label, Number, Text
+from likewise.data.columns import Column, Image, Label, Number, Text
+from likewise.data.images import StoredImage
 from likewise.data.opening import Rows, open_table
 from likewise.data.table import Table
 from likewise.errors import InputError
 
-__all__ = ["LABELLED_COLUMNS", "VALUED_COLUMNS", "Part", "SplitData", "SplitSettings", "held_out_rows", "open_split"]
+__all__ = [
+    "INPUT_COLUMNS",
+    "LABELLED_COLUMNS",
+    "VALUED_COLUMNS",
+    "Part",
+    "SplitData",
+    "SplitSettings",
+    "held_out_rows",
+    "input_column",
+    "input_keys",
+    "input_noun",
+    "inputs_of",
+    "open_split",
+]
+
+INPUT_COLUMNS = (
+    Column("text", Text, help="what is encoded"),
+    Column("image", Image, help="a picture to encode, instead of a text", instead_of="text"),
+)
+"""What is encoded: a text or a picture."""
 
 LABELLED_COLUMNS = (
-    Column("text", Text, help="what is encoded"),
+    *INPUT_COLUMNS,
     Column("label", Label, help="its class: a text or a number"),
 )
-"""What a row must bring where texts belong to classes."""
+"""What a row must bring where texts or pictures belong to classes."""
 
 VALUED_COLUMNS = (
-    Column("text", Text, help="what is encoded"),
+    *INPUT_COLUMNS,
     Column("value", Number, help="the number that belongs to it"),
 )
-"""What a row must bring where a number belongs to each text."""
+"""What a row must bring where a number belongs to each text or picture."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +76,13 @@ class Part:
     Args:
         table: The table.
         rows: Their numbers in the table, in its order.
-        texts: What is encoded.
+        inputs: What is encoded: texts or pictures.
         targets: The label (a text) or the value (a number) of each.
     """
 
     table: Table
     rows: NDArray[np.int64]
-    texts: list[str]
+    inputs: list[Any]
     targets: list[Any]
 
     def where(self, i: int) -> str:
@@ -120,17 +140,17 @@ def open_split(
     Example:
         >>> rows = [{"text": f"text {i}", "label": i % 2} for i in range(10)]
         >>> split = open_split(rows, columns=LABELLED_COLUMNS)
-        >>> len(split.train.texts), len(split.test.texts)
+        >>> len(split.train.inputs), len(split.test.inputs)
         (8, 2)
     """
-    target = columns[1]
+    target = columns[-1]
     table = open_table(data, columns=columns, rename=rename, bad_rows=bad_rows)
     whole = _part(table, target.name, np.arange(len(table)))
     if train is None:
         classes = whole.targets if target.kind is Label else [""] * len(whole.targets)
         if target.kind is Label:
             _two_classes(whole, table.name)
-        held = held_out_rows(whole.texts, classes, test_share, split_seed, name=table.name)
+        held = held_out_rows(whole.inputs, classes, test_share, split_seed, name=table.name)
         fit, test = (_part(table, target.name, np.flatnonzero(chosen)) for chosen in (~held, held))
         name, digest = table.name, f"{table.fingerprint} {test_share} {split_seed}"
         how = {"split": "held out", "test_share": test_share, "split_seed": split_seed}
@@ -147,19 +167,49 @@ def open_split(
             f"{fit.table.name}: all {len(fit.targets)} values to fit on are equal ({fit.targets[0]:g}); values that "
             f"differ are needed. Check the column '{target.name}'."
         )
-    both = len(set(fit.texts).intersection(test.texts))
-    how |= {"train_rows": len(fit.texts), "test_rows": len(test.texts), "texts_in_both": both}
+    both = len(set(input_keys(fit.inputs)).intersection(input_keys(test.inputs)))
+    how |= {"train_rows": len(fit.inputs), "test_rows": len(test.inputs), "texts_in_both": both}
     fingerprint = hashlib.sha256(f"{how['split']} {digest}".encode()).hexdigest()
     return SplitData(fit, test, name, fingerprint, how, split_seed)
 
 
+def input_column(table: Table) -> str:
+    """Return the column of a table that is encoded: ``image`` where rows bring one, else ``text``."""
+    return "image" if "image" in table.column_names else "text"
+
+
+def input_noun(table: Table) -> str:
+    """Return what messages and results call the inputs of a table."""
+    return "pictures" if input_column(table) == "image" else "texts"
+
+
+def inputs_of(table: Table, rows: Sequence[int] | NDArray[np.int64] | None = None) -> list[Any]:
+    """Return what is encoded of a table opened with :data:`INPUT_COLUMNS`: texts, or pictures.
+
+    Args:
+        table: The table.
+        rows: Numbers of rows; None: all.
+    """
+    return table.values(input_column(table), rows)
+
+
+def input_keys(inputs: Sequence[Any]) -> list[str]:
+    """Return what tells inputs apart and puts them in an order: a text itself, the digest of a picture's file."""
+    return [one.digest() if isinstance(one, StoredImage) else one for one in inputs]
+
+
 def held_out_rows(
-    texts: Sequence[str], classes: Sequence[str], share: float, *seed: int, name: str = "data", every_class: bool = True
+    inputs: Sequence[Any],
+    classes: Sequence[str],
+    share: float,
+    *seed: int,
+    name: str = "data",
+    every_class: bool = True,
 ) -> NDArray[np.bool_]:
     """Choose rows to hold out, class by class, so that rows of one text stay together.
 
     Args:
-        texts: Text of each row.
+        inputs: Text or picture of each row.
         classes: Class of each row; that of a text which occurs several times is the one of its first row.
         share: Share of the distinct texts of each class, in (0, 1); rounded, at least one and not all of them.
         seed: Seed of the draw.
@@ -172,6 +222,7 @@ def held_out_rows(
     Raises:
         InputError: A class has a single text (with ``every_class``), or there is nothing that can be held out.
     """
+    texts = input_keys(inputs)
     by_class: dict[str, list[str]] = {}
     seen: set[str] = set()
     for text, one in zip(texts, classes, strict=True):
@@ -201,8 +252,7 @@ def held_out_rows(
 
 
 def _part(table: Table, target: str, rows: NDArray[np.int64]) -> Part:
-    texts, targets = (table.column(name).take(rows).to_pylist() for name in ("text", target))
-    return Part(table, rows, texts, targets)
+    return Part(table, rows, inputs_of(table, rows), table.values(target, rows))
 
 
 def _two_classes(part: Part, name: str) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from likewise import distributed
-from likewise.data.columns import Column, Row, Vector
+from likewise.data.columns import Column, Row
 from likewise.data.opening import open_table
 from likewise.data.table import Table
 from likewise.errors import InputError, RunError
@@ -74,7 +75,7 @@ class Stages:
         """Return a table, made if there is none yet that depends on the same things.
 
         Args:
-            name: Name of the file: ``NAME.jsonl``, or ``NAME.parquet`` where a column holds vectors.
+            name: Name of the file: ``NAME.jsonl``, or ``NAME.parquet`` where a column holds vectors or pictures.
             columns: What its rows bring; other values of a row are kept as metadata, for people.
             make: Makes the rows.
             depends_on: Everything that the rows are a function of, as plain values: fingerprints, settings, seeds.
@@ -83,11 +84,11 @@ class Stages:
             InputError: No row was made, or one that cannot be used.
             RunError: The file cannot be written.
         """
-        vectors = any(column.kind is Vector for column in columns)
-        path = self.folder / f"{name}{'.parquet' if vectors else '.jsonl'}"
+        nested = any(pa.types.is_nested(column.kind.stored) for column in columns)
+        path = self.folder / f"{name}{'.parquet' if nested else '.jsonl'}"
 
         def write(temporary: Path) -> None:
-            count = (_write_parquet if vectors else _write_lines)(temporary, make(), columns)
+            count = (_write_parquet if nested else _write_lines)(temporary, make(), columns)
             if not count:
                 raise _no_row(name)
 
@@ -152,7 +153,9 @@ class Stages:
 
     def _once(self, path: Path, write: Callable[[Path], None], depends_on: Mapping[str, Any]) -> None:
         """Have the main process write a file, unless it is there and depends on the same things."""
-        if distributed.rank() == 0:
+        with distributed.others_wait():
+            if distributed.rank() != 0:
+                return
             made_from, wanted = _made_from(path), _as_text(depends_on)
             if not path.exists() or not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
                 try:
@@ -168,7 +171,6 @@ class Stages:
                         f"{path} cannot be written ({error.strerror or error}); make room and repeat the command with "
                         "--resume."
                     ) from error
-        distributed.barrier()
 
 
 def _made_from(path: Path) -> Path:
@@ -211,7 +213,6 @@ def _write_lines(path: Path, rows: Iterable[Row], columns: Sequence[Column]) -> 
 
 
 def _write_parquet(path: Path, rows: Iterable[Row], columns: Sequence[Column]) -> int:
-    import pyarrow as pa
     from pyarrow import parquet
 
     known = {column.name: column for column in columns}

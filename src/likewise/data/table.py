@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from likewise.data.arrow_file import FILE_COLUMN, OTHER_PREFIX, ROW_COLUMN
 from likewise.data.checking import BadRows, FileChecker, GoodRows, Rejections, good_blocks, no_rows
 from likewise.data.columns import Column, Row
+from likewise.data.readers import rows_at_once
 from likewise.data.sources import Source
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Table:
         stored = dataset.column_names
         self.column_names = [column.name for column in columns if column.name in stored]
         self.extra_names = [one.removeprefix(OTHER_PREFIX) for one in stored if one.startswith(OTHER_PREFIX)]
+        self._restored = _restored(columns)
         self._declared = dataset.select_columns(self.column_names)
         self._others = dataset.select_columns([OTHER_PREFIX + one for one in self.extra_names])
 
@@ -97,13 +99,14 @@ class Table:
         Raises:
             IndexError: There is no such row.
         """
-        return _rows_of(self._declared[self._checked(indices)], len(indices))
+        return _rows_of(self._declared[self._checked(indices)], len(indices), self._restored)
 
     def stream(self, start: int = 0) -> Iterator[Row]:
         """Go through the rows in their order, from row ``start`` on."""
-        for first in range(start, len(self), STREAM_ROWS):
-            last = min(first + STREAM_ROWS, len(self))
-            yield from _rows_of(self._declared[first:last], last - first)
+        rows = rows_at_once(self.num_bytes, len(self), STREAM_ROWS) if self._restored else STREAM_ROWS
+        for first in range(start, len(self), rows):
+            last = min(first + rows, len(self))
+            yield from _rows_of(self._declared[first:last], last - first, self._restored)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a declared column as Arrow holds it, without copying it.
@@ -112,6 +115,35 @@ class Table:
             KeyError: The table has no such column.
         """
         return self._declared.data.column(name)
+
+    def arrow(self, indices: Sequence[int]) -> pa.Table:
+        """Return several rows with all columns, declared and other, as Arrow holds them.
+
+        Other columns whose values are of several kinds are JSON; one that is called like a declared one is left out.
+        """
+        rows = self._dataset.data.table.take(pa.array(self._checked(indices), type=pa.int64()))
+        others = {name: OTHER_PREFIX + name for name in self.extra_names if name not in self.column_names}
+        stored = {**{name: name for name in self.column_names}, **others}
+        return pa.table({name: rows.column(found) for name, found in stored.items()})
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all rows, as Arrow holds them."""
+        return int(self._dataset.data.nbytes)
+
+    def values(self, name: str, rows: Sequence[int] | np.ndarray | None = None) -> list[Any]:
+        """Return the values of a declared column as rows hold them.
+
+        Args:
+            name: Name of the column.
+            rows: Row numbers from 0; None: all rows.
+
+        Raises:
+            KeyError: The table has no such column.
+        """
+        found = self.column(name) if rows is None else self.column(name).take(pa.array(rows, type=pa.int64()))
+        listed: list[Any] = found.to_pylist()
+        return next((column.restored(listed) for column in self._restored if column.name == name), listed)
 
     def brings(self, column: Column) -> np.ndarray:
         """Tell of every row whether it has a value in a column, as bool ``[len(self)]``."""
@@ -147,6 +179,14 @@ class Table:
             return f"rows[{number - 1}]"
         return f"{self._files[place.column(FILE_COLUMN)[0].as_py()]}, row {number}"
 
+    def places(self) -> list[str]:
+        """Tell where each row comes from, as :meth:`where` does of one."""
+        numbers = self._dataset.data.column(ROW_COLUMN).to_pylist()
+        if self._given:
+            return [f"rows[{number - 1}]" for number in numbers]
+        files = self._dataset.data.column(FILE_COLUMN).to_pylist()
+        return [f"{self._files[file]}, row {number}" for file, number in zip(files, numbers, strict=True)]
+
     def _checked(self, indices: Sequence[int]) -> list[int]:
         size = len(self)
         numbers = [operator.index(i) for i in indices]
@@ -156,9 +196,17 @@ class Table:
         return [i % size for i in numbers]
 
 
-def _rows_of(columns: dict[str, list[Any]], count: int) -> list[Row]:
+def _restored(columns: Sequence[Column]) -> list[Column]:
+    """Choose the columns whose values are not in rows what they are in Arrow."""
+    return [column for column in columns if not column.kind.as_stored]
+
+
+def _rows_of(columns: dict[str, list[Any]], count: int, restored: Sequence[Column] = ()) -> list[Row]:
     if not columns:
         return [{} for _ in range(count)]
+    for column in restored:
+        if column.name in columns:
+            columns[column.name] = column.restored(columns[column.name])
     names = list(columns)
     return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
@@ -235,17 +283,16 @@ class StreamedTable:
             if column.name in self.column_names:
                 array = good.columns.get(column.name)
                 listed[column.name] = array.to_pylist() if array is not None else [column.tidy(None)] * len(good)
-        return _rows_of(listed, len(good))
+        return _rows_of(listed, len(good), _restored(self.columns))
 
     def _look_at_beginnings(self) -> set[str]:
         """Read the first rows of each file, so that a missing column is known before anything begins."""
         present: set[str] = set()
         brought: dict[str, bool] = {}
         for i, name in enumerate(self._source.files):
-            checker = FileChecker(self.columns, self._rename, name, brought)
+            checker = FileChecker(self.columns, self._rename, name, brought, self._source.folder(i))
             with Rejections(self._bad_rows) as rejections:
-                for block in self._source.read(i):
-                    good, bad = checker.check(block)
+                for good, bad in checker.checked(self._source.read(i)):
                     rejections.add(name, bad)
                     present |= good.columns.keys()
                     if len(good):

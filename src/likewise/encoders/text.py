@@ -22,6 +22,7 @@ from likewise.encoders.experts import experts_of, router_logits, with_one_expert
 from likewise.encoders.packing import PACKED_ATTENTION, register_packed_attention, runs_of
 from likewise.encoders.pooling import TokenPooling, apply_pooling, pooling_name, read_token
 from likewise.encoders.precision import resolve_precision
+from likewise.encoders.progress import with_progress
 from likewise.encoders.prompts import set_prompts, with_plain_words
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.tokens import TextTokenizer, Tokens
@@ -323,7 +324,7 @@ class TextEncoder(Encoder):
             with torch.inference_mode():
                 order = self.order(tokens)
                 output = torch.empty(len(tokens), self.dim)
-                for index in _with_progress(order.split(batch_size) if len(tokens) else (), progress):
+                for index in with_progress(order.split(batch_size) if len(tokens) else (), progress):
                     output[index] = self._run(tower, tokens.select(index).to(device)).cpu()
         finally:
             self.train(was_training)
@@ -702,17 +703,11 @@ def _dense(linear: nn.Linear, activation: nn.Module | None) -> nn.Module:
 def _checked_texts(inputs: Sequence[str]) -> list[str]:
     if isinstance(inputs, str):
         raise TypeError("encode: got one string; give a list of texts, [text] for a single one.")
-    texts = list(inputs)
+    texts: list[Any] = list(inputs)
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"encode: input {number} is {type(text).__name__}; every input must be a str.")
+            kind = type(text).__name__
+            if kind == "StoredImage":
+                raise InputError("this model reads texts, and the data bring pictures; give a column text.")
+            raise TypeError(f"encode: input {number} is {kind}; every input must be a str.")
     return texts
-
-
-def _with_progress(parts: Sequence[Tensor], show: bool) -> Any:
-    if not show:
-        return parts
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(parts, description="encoding", console=Console(stderr=True), transient=True)

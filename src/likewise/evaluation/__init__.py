@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from likewise.evaluation.tasks import TASKS, Task, get_task
 
 if TYPE_CHECKING:
+    from likewise.evaluation.factors import feature_weights
+    from likewise.evaluation.layerwise import layerwise_probe
     from likewise.evaluation.ranking_metrics import FAMILIES as RANKING_METRICS
     from likewise.evaluation.result import Interval, Result
     from likewise.evaluation.tasks.bitext import bitext
@@ -35,8 +37,10 @@ _HOME = {
     "Validation": ("validation", "Validation"),
     "bitext": ("tasks.bitext", "bitext"),
     "clustering": ("tasks.clustering", "clustering"),
+    "feature_weights": ("factors", "feature_weights"),
     "few_shot": ("tasks.few_shot", "few_shot"),
     "knn": ("tasks.knn", "knn"),
+    "layerwise_probe": ("layerwise", "layerwise_probe"),
     "mteb_task": ("tasks.mteb_tasks", "mteb_task"),
     "probe": ("tasks.probe", "probe"),
     "ranking": ("tasks.ranking", "ranking"),
@@ -58,9 +62,11 @@ __all__ = [
     "Validation",
     "bitext",
     "clustering",
+    "feature_weights",
     "few_shot",
     "get_task",
     "knn",
+    "layerwise_probe",
     "mteb_task",
     "probe",
     "ranking",

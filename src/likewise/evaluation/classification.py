@@ -25,6 +25,7 @@ def classification_figures(
     bootstrap: int,
     seed: int,
     hits: dict[str, Floats] | None = None,
+    items: str = "texts",
 ) -> dict[str, Any]:
     """Measure predictions; returns fields of a ``Result``.
 
@@ -34,6 +35,7 @@ def classification_figures(
         bootstrap: Replicates for the intervals; 0: none.
         seed: Seed of the replicates.
         hits: Further figures that are means over items, by name: 1 where an item is right, else 0.
+        items: What the items are called.
 
     Returns:
         ``accuracy``, ``macro_f1`` (mean over the classes that occur in truth or predictions, as scikit-learn does) and
@@ -53,7 +55,7 @@ def classification_figures(
         **vars(measured(statistic, names, len(truth), bootstrap, seed)),
         "per_item": per_item,
         "num_items": len(truth),
-        "items": "texts",
+        "items": items,
     }
 
 

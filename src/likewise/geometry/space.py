@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from likewise.data import Column, Label, StreamedTable, Table, Text, open_table
+from likewise.data import Column, Image, Label, StreamedTable, Table, Text, open_table
 from likewise.errors import InputError, nearest
 from likewise.geometry.description import Geometry, describe
 
@@ -28,11 +28,12 @@ FEWEST_ROWS = 10
 
 SPACE_COLUMNS = (
     Column("text", Text, required=False, all_or_none=True, help="what is embedded; or query and positive"),
+    Column("image", Image, required=False, all_or_none=True, help="a picture that is embedded, instead of a text"),
     Column("query", Text, required=False, all_or_none=True, help="what is looked up"),
     Column("positive", Text, required=False, all_or_none=True, many=True, help="what answers it"),
     Column("label", Label, required=False, all_or_none=True, help="the class of the text"),
 )
-"""What a row of a user's file may bring; ``text``, or ``query`` and ``positive``, is needed."""
+"""What a row of a user's file may bring; ``text``, ``image``, or ``query`` and ``positive``, is needed."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,16 @@ def open_space(
         raise InputError(f"--max-rows is {rows}; it must be at least {FEWEST_ROWS}.")
     table = open_table(source, columns=SPACE_COLUMNS, rename=rename, bad_rows=bad_rows)
     names = table.column_names
-    columns = ("query", "positive") if {"query", "positive"} <= {*names} else ("text",) if "text" in names else ()
+    columns: tuple[str, ...] = ("query", "positive")
+    if not {*columns} <= {*names}:
+        columns = next(((one,) for one in ("image", "text") if one in names), ())
     if not columns:
         absent = "positive" if "query" in names else "query" if "positive" in names else "text"
         theirs = nearest(absent, table.extra_names) or next(iter(table.extra_names), "NAME")
         brought = ", ".join([name for name in names if name != "label"] + table.extra_names)
         raise InputError(
-            f"{table.name} has the columns {brought or '(none)'}; a column text, or query and positive, is needed. Say "
-            f"which is which with --columns, for example --columns {absent}={theirs}."
+            f"{table.name} has the columns {brought or '(none)'}; a column text or image, or query and positive, is "
+            f"needed. Say which is which with --columns, for example --columns {absent}={theirs}."
         )
     if len(table) < FEWEST_ROWS:
         raise InputError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["NORM_FLOOR", "MLPProjection", "TanhProjection", "unit_vectors"]
+from likewise.encoders.batch_norm import BatchNorm
+
+__all__ = ["NORM_FLOOR", "MLPProjection", "MLPProjector", "TanhProjection", "unit_vectors"]
 
 NORM_FLOOR = 1e-8
 """Smallest norm a vector is divided by: that of PyTorch's cosine similarity, which official codes use."""
@@ -31,6 +33,45 @@ class MLPProjection(nn.Module):
         """Map ``features [B, H]`` to ``[B, D]``."""
         projected: Tensor = self.out(F.relu(self.hidden(features)))
         return projected
+
+
+class MLPProjector(nn.Sequential):
+    """Linear layers with ReLU between them, and batch norm before each ReLU: the head of methods on pictures.
+
+    Args:
+        in_features: Length of a feature.
+        hidden: Length of what is between the layers.
+        out_features: Length of an embedding.
+        layers: How many linear layers, >= 1 (SimCLR: 2; MoCo v2: 2, without batch norm).
+        batch_norm: Whether batch norm, over the rows of all processes, stands before each ReLU.
+        last_norm: Whether batch norm without weights follows the last layer: all numbers of an embedding vary alike.
+
+    Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, section 4.2; Wu et al. 2018, arXiv 1805.01978.
+
+    Example:
+        >>> [type(layer).__name__ for layer in MLPProjector(8, 16, 4)]
+        ['Linear', 'BatchNorm', 'ReLU', 'Linear']
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: int,
+        out_features: int,
+        *,
+        layers: int = 2,
+        batch_norm: bool = True,
+        last_norm: bool = False,
+    ) -> None:
+        parts: list[nn.Module] = []
+        widths = [in_features, *[hidden] * (layers - 1)]
+        for before in widths[:-1]:
+            parts += [nn.Linear(before, hidden, bias=not batch_norm), *([BatchNorm(hidden)] if batch_norm else [])]
+            parts.append(nn.ReLU())
+        parts.append(nn.Linear(widths[-1], out_features, bias=not last_norm))
+        if last_norm:
+            parts.append(BatchNorm(out_features, affine=False))
+        super().__init__(*parts)
 
 
 class TanhProjection(nn.Module):

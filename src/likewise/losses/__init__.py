@@ -5,21 +5,29 @@ from __future__ import annotations
 from likewise.losses.alike_targets import alike_targets
 from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
+from likewise.losses.gaussian import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
+from likewise.losses.global_contrast import GlobalTerms, global_contrast, paired_global_contrast
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
 from likewise.losses.other_texts import other_texts
+from likewise.losses.own_vs_negatives import GateNorm, own_vs_negatives
 from likewise.losses.pair_task import PairTask
+from likewise.losses.queue_contrast import MixedScores, mixed_scores, queue_contrast
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
 from likewise.losses.soft_contrast import soft_contrast
+from likewise.losses.spectral import spectral
 from likewise.losses.table import table_cross_entropy
 
 __all__ = [
     "DistilledPairLoss",
+    "GateNorm",
+    "GlobalTerms",
     "InfoNCE",
     "LayerWeighting",
+    "MixedScores",
     "Nested2D",
     "NestedDraw",
     "NestedVariant",
@@ -27,15 +35,25 @@ __all__ = [
     "RowLosses",
     "SimilarityMask",
     "alike_targets",
+    "attribute_alignment",
     "bce_softmax",
     "distillation",
+    "gaussian_alignment",
+    "gaussian_uniformity",
+    "global_contrast",
     "info_nce",
+    "joint_entropy",
     "listwise_distillation",
     "load_balance",
+    "mixed_scores",
     "mutual_information",
     "nested_widths",
     "other_texts",
+    "own_vs_negatives",
+    "paired_global_contrast",
+    "queue_contrast",
     "soft_contrast",
     "specified_expert",
+    "spectral",
     "table_cross_entropy",
 ]

@@ -27,13 +27,17 @@ class MomentumTower(nn.Module):
         always_eval: Whether it stays in evaluation mode (no dropout) while the rest trains; its buffers (running
             statistics) are then copied from ``online``. Else it goes with the module it is part of, and its buffers
             are its own, as in MoCo.
+        average_buffers: With ``always_eval``, let running statistics follow as weights do, instead of copying them, so
+            that they fit the weights: with their plain mean over the first ``1 / (1 - momentum)`` calls, because they
+            start from nothing, then with ``momentum`` (EMAN). Buffers that hold no floating numbers are copied.
 
     Raises:
         InputError: ``momentum`` is outside its range.
 
-    State: the weights and buffers of the copy, ``tower``.
+    State: the weights and buffers of the copy, ``tower``; with ``average_buffers`` also ``followed``, the calls so far.
     Cost: a second set of weights, and one pass over them a step.
-    Source: He et al. 2020 (MoCo), arXiv 1911.05722, eq. 2; Wu et al. 2022 (ESimCSE), arXiv 2109.04380, eq. 4.
+    Source: He et al. 2020 (MoCo), arXiv 1911.05722, eq. 2; Wu et al. 2022 (ESimCSE), arXiv 2109.04380, eq. 4. Averaged
+        statistics: Cai et al. 2021 (EMAN), arXiv 2101.08482, there with ``momentum`` from the first step.
 
     Example:
         >>> online = nn.Linear(1, 1, bias=False)
@@ -46,11 +50,18 @@ class MomentumTower(nn.Module):
         tensor([[0.1000]])
     """
 
-    def __init__(self, online: nn.Module, momentum: float, *, always_eval: bool = True) -> None:
+    followed: torch.Tensor
+
+    def __init__(
+        self, online: nn.Module, momentum: float, *, always_eval: bool = True, average_buffers: bool = False
+    ) -> None:
         super().__init__()
         _check_momentum(momentum)
         self.momentum = momentum
         self.always_eval = always_eval
+        self.average_buffers = average_buffers
+        if average_buffers:
+            self.register_buffer("followed", torch.zeros((), dtype=torch.int64))
         self.tower = copy.deepcopy(online).requires_grad_(False)
         for parameter in self.tower.parameters():
             parameter.grad = None
@@ -97,8 +108,15 @@ class MomentumTower(nn.Module):
             parameter.lerp_(theirs[name].to(parameter.dtype), 1 - momentum)
         if self.always_eval:
             statistics = dict(online.named_buffers())
+            keep = momentum if self.average_buffers else 0.0
+            if self.average_buffers:
+                keep = min(momentum, 1 - 1 / (int(self.followed) + 1))
+                self.followed += 1
             for name, buffer in self.tower.named_buffers():
-                buffer.copy_(statistics[name])
+                if keep and buffer.is_floating_point():
+                    buffer.lerp_(statistics[name].to(buffer.dtype), 1 - keep)
+                else:
+                    buffer.copy_(statistics[name])
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from likewise import distributed
 from likewise.errors import InputError
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 class KeyQueue(nn.Module):
     """The newest ``Q`` keys of all processes, the same on every process; equal to the last ``Q`` of all rows pushed.
 
-    A queue that is not full yet is short: :attr:`keys` has as many rows as were pushed, never rows of zeros. Keys are
+    A queue that is not full yet is short: :attr:`keys` has as many rows as were pushed, never rows of zeros; or it is
+    full from the start, of random vectors (:meth:`fill_at_random`). Keys are
     constants, and stay as they were pushed (normalised or not). Give them to a loss as its ``queue`` and push after
     the backward pass, in ``after_step``: a push overwrites the oldest keys where they are, and autograd refuses to
     go back through keys that are gone.
@@ -82,6 +84,20 @@ class KeyQueue(nn.Module):
         """Return the values of a column for :attr:`keys`; a view, valid until a push."""
         values: Tensor = getattr(self, f"column_{name}")
         return values[: len(self)]
+
+    @torch.no_grad()
+    def fill_at_random(self) -> None:
+        """Fill the queue with unit vectors that are drawn evenly from the sphere, and its columns with -1.
+
+        Then a loss has as many candidates in the first step as in the last; they are pushed out first.
+
+        Source: He et al. 2020 (MoCo), arXiv 1911.05722, official code.
+        """
+        self.stored.copy_(F.normalize(torch.randn(self.stored.shape), dim=1))
+        for name in self.columns:
+            getattr(self, f"column_{name}").fill_(-1)
+        self.pointer.zero_()
+        self.filled.fill_(self.capacity)
 
     @torch.no_grad()
     def push(self, keys: Float[Tensor, "B D"], **columns: Shaped[Tensor, "B"]) -> None:

@@ -69,6 +69,36 @@ METHODS = {
         "likewise.methods.dialog.dialog2flow:Dialog2Flow",
         "Embeddings of what utterances do in a dialog, and the flow of dialogs as a graph",
     ),
+    "simclr": MethodEntry(
+        "likewise.methods.vision.simclr:SimCLR", "Embeddings of pictures without labels: two random views of each"
+    ),
+    "isogclr": MethodEntry(
+        "likewise.methods.vision.isogclr:ISogCLR",
+        "Embeddings of pictures in small batches, and a temperature for each: which are rare, which frequent",
+    ),
+    "supcon": MethodEntry(
+        "likewise.methods.vision.supcon:SupCon", "Embeddings of pictures with classes: all views of a class are alike"
+    ),
+    "hydra": MethodEntry(
+        "likewise.methods.vision.hydra:Hydra",
+        "Embeddings of pictures with classes that share parts: any pair is alike in the dimensions its gate opens",
+    ),
+    "projection-head": MethodEntry(
+        "likewise.methods.vision.projection_head:ProjectionHead",
+        "Embeddings of pictures cut at the best layer: any head, every layer of it measured",
+    ),
+    "moco": MethodEntry(
+        "likewise.methods.vision.moco:MoCo",
+        "Embeddings of pictures without labels in small batches: negatives from a queue",
+    ),
+    "mochi": MethodEntry(
+        "likewise.methods.vision.mochi:MoCHi",
+        "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
+    ),
+    "sepclr": MethodEntry(
+        "likewise.methods.vision.sepclr:SepCLR",
+        "What a set of pictures has and a background set has not: a common and a salient code",
+    ),
 }
 """Every method by name."""
 

@@ -8,16 +8,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from likewise.data import Column, Stages, StreamedTable, Table, Text
-from likewise.encoders import Embedder, TextEncoder, TextEncoderConfig, load_text_encoder
+from likewise.data import Column, Image, Stages, StreamedTable, Table, Text
+from likewise.encoders import (
+    Embedder,
+    ImageEncoder,
+    ImageEncoderConfig,
+    TextEncoder,
+    TextEncoderConfig,
+    load_image_encoder,
+    load_text_encoder,
+)
 from likewise.encoders.embedder import Role
-from likewise.sampling import Grouping
+from likewise.errors import InputError
+from likewise.heads import MLPProjector, unit_vectors
+from likewise.memory import KeyQueue, MomentumTower
+from likewise.sampling import Grouping, Mixing
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
-from likewise.views import Batch, Views
+from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation
 
-__all__ = ["Contrast", "Method", "Paper", "SentenceMethod", "StepOutput", "TextMethod"]
+__all__ = [
+    "AugmentSettings",
+    "Contrast",
+    "ImageMethod",
+    "Method",
+    "Paper",
+    "QueueMethod",
+    "QueueSettings",
+    "SentenceMethod",
+    "StepOutput",
+    "TextMethod",
+]
 
 ConfigT = TypeVar("ConfigT")
 
@@ -174,6 +197,13 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def embedder(self) -> Embedder:
         """Return what is kept after training; it shares the weights, so it can be asked for at any step."""
 
+    def spaces(self) -> Mapping[str, Embedder]:
+        """Return the spaces of a model that has several, by name, :meth:`embedder` first; none unless a method says so.
+
+        Each is saved with the model and asked for by ``--space``.
+        """
+        return {}
+
     def kept(self) -> Mapping[str, Any]:
         """Return what is kept beside the embedder for the method's products: a nest of mappings, lists and values.
 
@@ -184,10 +214,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
 
-    def grouping(self) -> Grouping | None:
+    def grouping(self) -> Grouping | Mixing | None:
         """Return the column whose value all rows of a batch share, and how groups follow each other; None: any rows.
 
-        ``batch.group`` is that value.
+        ``batch.group`` is that value. A :class:`Mixing` says the contrary: every batch has rows of all values.
         """
         return None
 
@@ -254,3 +284,129 @@ class SentenceMethod(TextMethod[ConfigT]):
     }
     encoder_defaults = {"max_tokens": 32}
     validation = "similarity"
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How pictures are changed at random; a method on pictures derives its settings from these."""
+
+    augment: AugmentationName = "simclr"
+    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
+    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
+
+
+class ImageMethod(Method[ConfigT]):
+    """A method on one tower for pictures, ``self.encoder``; its settings derive from :class:`AugmentSettings`."""
+
+    encoder_config_type = ImageEncoderConfig
+    columns: ClassVar[tuple[Column, ...]] = (Column("image", Image, help="a picture"),)
+    validation = "knn"
+
+    def __init__(self, config: ConfigT, encoder: ImageEncoder) -> None:
+        super().__init__(config)
+        self.encoder = encoder
+
+    @classmethod
+    def build(cls, config: ConfigT, encoder_config: ImageEncoderConfig) -> ImageMethod[ConfigT]:
+        """Make or load the tower and build the method on it."""
+        return cls(config, load_image_encoder(encoder_config))
+
+    def augmented(self, *names: str, augment: str | None = None) -> ImageViews:
+        """Return views of a picture that are changed at random, each apart, under these names.
+
+        Args:
+            *names: Names of the model inputs.
+            augment: How they are changed; by ``augment`` of the settings where not given.
+        """
+        how = str(augment or getattr(self.config, "augment", AugmentSettings.augment))
+        change = augmentation(how, size=self.encoder.size, channels=self.encoder.channels)
+        return ImageViews(dict.fromkeys(names, change))
+
+    def start(self) -> ImageEncoder:
+        """Start from the tower."""
+        return self.encoder.served()
+
+    def embedder(self) -> ImageEncoder:
+        """Keep the tower alone, without what the method puts behind it."""
+        return self.encoder.served()
+
+
+@dataclass(frozen=True)
+class QueueSettings(AugmentSettings):
+    """What methods with a momentum tower and a queue have in common, with the values of MoCo v2."""
+
+    augment: AugmentationName = "moco"
+    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
+    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
+    temperature: float = 0.2
+    """Divisor of the cosines, > 0 (paper: 0.2; MoCo v1: 0.07)."""
+    queue_size: int = 65_536
+    """Keys of earlier batches that are the negatives, >= 1, over all processes (paper: 65,536 for 1.3 million
+    pictures). Stay well below the number of your pictures."""
+    momentum: float = 0.999
+    """Weight of the old value when the momentum tower follows, in [0, 1) (paper: 0.999; 0.99 for some hundred
+    steps)."""
+    hidden: int | None = None
+    """Width of the head between its layers, >= 1; that of the features where not given (paper)."""
+    head_size: int = 128
+    """Length of the vectors that the loss compares, >= 1 (paper: 128)."""
+    batch_norm: bool = False
+    """Whether the head has batch norm between its layers."""
+
+
+QueueConfigT = TypeVar("QueueConfigT", bound=QueueSettings)
+
+
+class QueueMethod(ImageMethod[QueueConfigT]):
+    """A method on pictures that tells a row's own key, made by a momentum tower, from a queue of earlier keys.
+
+    A step calls :meth:`embed` for queries and keys; the keys enter the queue after the optimiser's step. The queue is
+    full from the start, of random vectors. The momentum tower, with a head of its own, is in evaluation mode, and its
+    running statistics are averaged as its weights are: a key depends on its own picture alone.
+
+    Attributes:
+        queue_columns: What else the queue holds of a key, by name with its dtype; see :meth:`of_keys`.
+    """
+
+    queue_columns: ClassVar[Mapping[str, torch.dtype]] = {}
+
+    def __init__(self, config: QueueConfigT, encoder: ImageEncoder) -> None:
+        super().__init__(config, encoder)
+        if config.queue_size < 1:
+            raise InputError(f"queue_size is {config.queue_size}; the queue holds all negatives, 1 key or more.")
+        self.head = MLPProjector(
+            encoder.dim, config.hidden or encoder.dim, config.head_size, batch_norm=config.batch_norm
+        )
+        self.momentum_tower = MomentumTower(self._online(), config.momentum, average_buffers=True)
+        self.queue = KeyQueue(config.queue_size, config.head_size, self.queue_columns)
+        self.queue.fill_at_random()
+        self._arriving: tuple[Tensor, Mapping[str, Tensor]] | None = None  # of this step, on their way into the queue
+
+    def views(self) -> Views:
+        """Two views of each picture: one for the query, one for the key."""
+        return self.augmented("query", "key")
+
+    def of_keys(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the values of :attr:`queue_columns` for the rows of a batch."""
+        return {}
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return unit vectors of queries, with a gradient, and of keys, without; ``[B, head_size]`` each.
+
+        The momentum tower follows between the two passes: with the weights before this step's update.
+        """
+        query = unit_vectors(self._online()(batch["query"]))
+        self.momentum_tower.follow(self._online())
+        key = unit_vectors(self.momentum_tower(batch["key"]))
+        self._arriving = key, self.of_keys(batch)
+        return query, key
+
+    def after_step(self) -> None:
+        """Let the keys of the step into the queue."""
+        if self._arriving is not None:
+            keys, columns = self._arriving
+            self.queue.push(keys, **columns)
+            self._arriving = None
+
+    def _online(self) -> nn.Sequential:
+        return nn.Sequential(self.encoder, self.head)

@@ -66,4 +66,4 @@ def utterance_vectors(model: Model, utterances: list[str], *, progress: bool = F
     """Embed utterances as the model has read them in training."""
     if model.kept.get("normalise", True):
         utterances = [plain_utterance(text) or text for text in utterances]
-    return model.embedder.encode(utterances, progress=progress)
+    return model.text_encoder.encode(utterances, progress=progress)

@@ -33,7 +33,7 @@ EVERY_MODEL: Mapping[str, str] = {
     "truncate": "likewise.products.truncate:Truncate",
     "whiten": "likewise.products.whiten:Whiten",
 }
-"""Where the products are that every text model has, by name; a method adds its own in ``Method.products``."""
+"""Where the products are that every model of texts has, by name; a method adds its own in ``Method.products``."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,18 @@ class Product(ABC):
 
 
 def products_of(model: str | Path) -> dict[str, str]:
-    """Return where the products of a model are, by name: those of its method, and those that every model has.
+    """Return where the products of a model are, by name: those of its method, and those that every model of texts has.
 
     Args:
         model: A folder, a packaged model, or a name on the model hub; nothing of it but its ``likewise.json`` is read.
     """
     from likewise.artefact import read_about
+    from likewise.encoders import is_image_encoder
     from likewise.methods import get_method
 
     about = read_about(Path(model))
     own: Mapping[str, str] = get_method(about["method"]).products if about else {}
-    return {**own, **EVERY_MODEL}
+    return {**own, **({} if is_image_encoder(Path(model)) else EVERY_MODEL)}
 
 
 def get_product(model: str | Path, name: str) -> type[Product]:
@@ -131,6 +132,8 @@ def get_product(model: str | Path, name: str) -> type[Product]:
         InputError: The model has no such product; the nearest is offered.
     """
     found = products_of(model)
+    if not found:
+        raise InputError(f"{model} has no products beside encode, evaluate and geometry.")
     if name not in found:
         raise unknown(f"product of {model}", name, found)
     return load_product(found[name])

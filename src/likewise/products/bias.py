@@ -61,10 +61,10 @@ class Bias(Product):
         from likewise.sampling import SurfaceTexts
 
         table = open_table(self.data, columns=SIMILARITY_COLUMNS)
-        quality = similarity(model.embedder, table, bootstrap=0, precision="fp32")
+        quality = similarity(model.text_encoder, table, bootstrap=0, precision="fp32")
         first, second = (table.column(side).to_pylist() for side in ("sentence1", "sentence2"))
         score = torch.tensor(table.column("score").to_pylist(), dtype=torch.float64)
-        vectors = torch.nn.functional.normalize(model.embedder.encode([*first, *second], precision="fp32"), dim=1)
+        vectors = torch.nn.functional.normalize(model.text_encoder.encode([*first, *second], precision="fp32"), dim=1)
         cosine = torch.linalg.vecdot(*vectors.chunk(2)).double()
         words = SurfaceTexts([*first, *second])
         places = np.arange(len(first))

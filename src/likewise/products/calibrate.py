@@ -68,7 +68,7 @@ class Calibrate(Product):
             raise unknown("pivot", self.pivot, sentences)
         if len(sentences) < 2:
             raise InputError(f"the sentences are all of '{self.pivot}'; give those of two languages or more.")
-        encoder = model.embedder.with_domains({})
+        encoder = model.text_encoder.with_domains({})
         fitted = Calibrator.fit(
             {language: _features(encoder, texts) for language, texts in sentences.items()},
             self.pivot,

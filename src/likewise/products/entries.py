@@ -51,10 +51,10 @@ class EntryTable:
         vectors = kept["table"]
         if vectors is None:  # entries of one token: their rows of the output layer, the bias behind them
             words = _word_head(model)
-            tokenizer = model.embedder.tokenizer.tokenizer
+            tokenizer = model.text_encoder.tokenizer.tokenizer
             ids = [tokenizer(entry, add_special_tokens=False)["input_ids"][0] for entry in kept["entries"]]
-            vectors = torch.cat([model.embedder.token_embedding[ids], words.bias[ids, None]], dim=1).detach()
-        width = model.embedder.dim + int(kept["table"] is None)
+            vectors = torch.cat([model.text_encoder.token_embedding[ids], words.bias[ids, None]], dim=1).detach()
+        width = model.text_encoder.dim + int(kept["table"] is None)
         if vectors.shape[1] != width:
             raise InputError(
                 f"the table of entries holds vectors of {vectors.shape[1]} numbers and the encoder makes {width}; the "
@@ -114,7 +114,7 @@ class EntryTable:
     def _reader(self) -> TextEncoder:
         """Return the encoder with the pooling that it was trained with."""
         pooling = self.model.kept["pooling"]
-        return self.model.embedder if pooling is None else self.model.embedder.pooled(pooling)
+        return self.model.text_encoder if pooling is None else self.model.text_encoder.pooled(pooling)
 
 
 def open_dictionary(source: str, *, columns: Sequence[str] = (), encoding: str = UTF_8) -> Dictionary:
@@ -135,6 +135,6 @@ def open_dictionary(source: str, *, columns: Sequence[str] = (), encoding: str =
 
 
 def _word_head(model: Model) -> MaskedLanguageHead:
-    head = MaskedLanguageHead.of(model.embedder)
+    head = MaskedLanguageHead.of(model.text_encoder)
     head.load_state_dict(model.kept["head"])
     return head.eval()

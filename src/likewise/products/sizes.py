@@ -69,7 +69,7 @@ class Sizes(Product):
         for name in ("timed_texts", "rounds", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        whole, rename = model.embedder, parse_renaming(self.columns)
+        whole, rename = model.text_encoder, parse_renaming(self.columns)
         layers = self.layers or _depths(whole.num_layers)
         dims = self.dims or _widths(whole.dim)
         for width in dims:

@@ -36,7 +36,7 @@ class Truncate(Product):
         if self.layers is None and self.dims is None:
             raise InputError("nothing is cut; give --layers, --dims, or both.")
         folder = new_folder(self.out)
-        cut = model.embedder.truncated(self.layers, self.dims)
+        cut = model.text_encoder.truncated(self.layers, self.dims)
         save_changed(model, cut, folder)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         figures = {"layers": cut.num_layers, "dims": cut.dim, "bytes": size, "fingerprint": cut.fingerprint}

@@ -55,7 +55,7 @@ class Whiten(Product):
         if self.batch_size < 1:
             raise InputError(f"batch_size is {self.batch_size}; it must be at least 1.")
         out = new_folder(self.out)
-        dim = model.embedder.dim
+        dim = model.text_encoder.dim
         whitening = Whitening(dim, eps=self.eps)
         table = open_table(self.data, columns=(Column("text", Text),), rename=parse_renaming(self.columns))
         texts = [row["text"] for row in table.stream()]
@@ -64,16 +64,16 @@ class Whiten(Product):
                 f"{self.data} has {len(texts)} texts and the embeddings {dim} numbers; whitening needs more texts than "
                 f"numbers, and better {_FEW * dim:,}. Give more texts."
             )
-        vectors = model.embedder.encode(texts, batch_size=self.batch_size, precision="fp32", progress=True)
+        vectors = model.text_encoder.encode(texts, batch_size=self.batch_size, precision="fp32", progress=True)
         after = normalize(whitening.fit(vectors).transform(vectors), dim=1)
         before, now = _space(vectors), _space(after)
         rows = [{"figure": name, "before": before[name], "after": now[name]} for name in before]
-        save_changed(model, model.embedder.mapped(whitening.as_linear()), out)
+        save_changed(model, model.text_encoder.mapped(whitening.as_linear()), out)
         with (out / "README.md").open("a", encoding="utf-8") as card:
             card.write(
-                f"\n## Whitened\n\nBehind `{model.embedder.name}` follow a linear layer and a normalisation. After the "
-                f"layer the embeddings of {len(texts):,} texts of `{Path(self.data).name}` have mean 0 and the "
-                f"identity as covariance (ZCA, eps {self.eps:g}). Made by `likewise use MODEL whiten`.\n"
+                f"\n## Whitened\n\nBehind `{model.text_encoder.name}` follow a linear layer and a normalisation. "
+                f"After the layer the embeddings of {len(texts):,} texts of `{Path(self.data).name}` have mean 0 and "
+                f"the identity as covariance (ZCA, eps {self.eps:g}). Made by `likewise use MODEL whiten`.\n"
             )
         return ProductResult({"texts": len(texts), "numbers": dim}, rows, [out])
 

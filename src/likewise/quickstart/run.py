@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from likewise.data import RetrievalData
-    from likewise.encoders import TextEncoder
+    from likewise.encoders import Embedder
     from likewise.search import Hit
 
 __all__ = ["EXAMPLES", "METRICS", "Quickstart", "quickstart"]
@@ -144,7 +144,7 @@ class _Measured:
     documents: Tensor
 
 
-def _measure(model: TextEncoder, data: RetrievalData) -> _Measured:
+def _measure(model: Embedder, data: RetrievalData) -> _Measured:
     """Embed queries and candidates once; figures and geometry come from the same vectors."""
     from likewise.evaluation import retrieval
     from likewise.geometry import one_line, summary
@@ -157,7 +157,7 @@ def _measure(model: TextEncoder, data: RetrievalData) -> _Measured:
     return _Measured(dict(result.metrics), one_line(summary(queries, answers)), documents)
 
 
-def _index(folder: Path, model: TextEncoder, documents: Tensor) -> Any:
+def _index(folder: Path, model: Embedder, documents: Tensor) -> Any:
     from likewise.search import Index
 
     return Index.create(folder, model, "demo:wordnet:words", vectors=documents)

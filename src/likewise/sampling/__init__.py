@@ -1,4 +1,4 @@
-"""What shares a batch: order, groups, duplicates kept apart, hard negatives, drawn pairs; and the loader of batches."""
+"""What shares a batch: order, groups, mixtures, duplicates kept apart, hard negatives, drawn pairs; and the loader."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.cocitation import cocited_pairs, pairs_never_cocited
@@ -14,6 +14,8 @@ from likewise.sampling.inverse_propensity import (
 )
 from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
+from likewise.sampling.mixing import HardNegativeMixer, Mixture
+from likewise.sampling.mixture import Mixing, MixturePlan
 from likewise.sampling.pair_report import describe_pairs
 from likewise.sampling.stream import StreamPlan
 from likewise.sampling.surface import SurfaceMeasure, SurfaceTexts, surface_similarity
@@ -25,8 +27,12 @@ __all__ = [
     "Drawn",
     "GroupPlan",
     "Grouping",
+    "HardNegativeMixer",
     "IPWPairSampler",
     "LabelPairs",
+    "Mixing",
+    "Mixture",
+    "MixturePlan",
     "Plan",
     "PlannedBatch",
     "RowKeys",

@@ -22,6 +22,7 @@ from likewise.errors import InputError, RunError
 from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.duplicates import duplicate_keys
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
+from likewise.sampling.mixture import Mixing, MixturePlan
 from likewise.sampling.parcel import Parcel, pack
 from likewise.sampling.stream import StreamPlan
 from likewise.views.base import Batch, Views
@@ -58,8 +59,8 @@ def plan_batches(
     min_rows: int = 2,
     keep_apart: Sequence[str] = (),
     buffer_rows: int = 10_000,
-    grouping: Grouping | None = None,
-) -> BatchPlan | GroupPlan | StreamPlan:
+    grouping: Grouping | Mixing | None = None,
+) -> BatchPlan | GroupPlan | MixturePlan | StreamPlan:
     """Plan the batches of a table.
 
     Args:
@@ -70,22 +71,28 @@ def plan_batches(
         keep_apart: Text columns: two rows with the same text (but for case and white space) in any of them, or across
             them, never share a batch. Columns that the table does not have are passed over.
         buffer_rows: For a table that is read anew: rows held in memory to draw from.
-        grouping: Which rows may share a batch, those of a group; None: any.
+        grouping: Which rows may share a batch, those of a group; or of which groups every batch has some; None: any.
 
     Raises:
+        ValueError: Rows are kept apart in batches that mix groups.
         InputError: The rows do not suffice for a batch, or have no such groups; or they are read anew each time, and a
             batch would need those of one group.
     """
     if table.streaming:
         if grouping is not None:
             raise InputError(
-                f"every batch is made of rows with one value of '{grouping.column}', and streamed data cannot be drawn "
-                "by it; leave --streaming out."
+                f"batches are made by column '{grouping.column}', and streamed data cannot be drawn by it; leave "
+                "--streaming out."
             )
         return StreamPlan(
             table, batch_size, seed=seed, min_rows=min_rows, keep_apart=keep_apart, buffer_rows=buffer_rows
         )
     keys = duplicate_keys(table, keep_apart) if keep_apart else None
+    if isinstance(grouping, Mixing):
+        if keep_apart:
+            raise ValueError("plan_batches: rows are kept apart within a group, and a mixture has several; give one.")
+        numbers, names = groups_of(table, grouping.column)
+        return MixturePlan(numbers, names, batch_size, seed=seed, least=grouping.least, min_rows=min_rows)
     if grouping is not None:
         numbers, names = groups_of(table, grouping.column)
         return GroupPlan(

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from likewise import distributed
 from likewise.encoders.base import Encoder
+from likewise.encoders.batch_norm import has_batch_norm
 from likewise.encoders.precision import resolve_precision
-from likewise.errors import NotFiniteError, RunError
+from likewise.errors import InputError, NotFiniteError, RunError
 from likewise.geometry import GradientShare, gradient_shares
 from likewise.state import read_state, write_state
 from likewise.training.checkpoint import Checkpoints, random_state, set_random_state
@@ -139,8 +140,9 @@ class _Run:
         self.accelerator = Accelerator(
             mixed_precision="bf16" if low else "no",
             cpu=device == "cpu",
-            # A method may leave a part unused in some steps (hard negatives that no row of a batch brings).
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            # A method may leave a part unused in some steps (hard negatives that no row of a batch brings). Buffers
+            # (queues, running statistics) are the same in every process by what fills them, and need no sending.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
         )
         self.config = config
         self.total_steps = total_steps
@@ -151,6 +153,11 @@ class _Run:
         self.method = method
         self.encoders = [module for module in method.modules() if isinstance(module, Encoder)]
         for encoder in self.encoders:
+            if config.micro_batch is not None and has_batch_norm(encoder):
+                raise InputError(
+                    "micro_batch encodes a batch in parts, and the encoder's batch norm takes the whole of it; leave "
+                    "--micro-batch out, or use an encoder without batch norm (timm:vit_small_patch16_224)."
+                )
             encoder.micro_batch = config.micro_batch
         trainable = cast(Trainable, method)
         objectives, rates = trainable.objectives(), trainable.learning_rates()

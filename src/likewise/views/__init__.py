@@ -2,17 +2,25 @@
 
 from likewise.views.base import Batch, Views
 from likewise.views.context import ContextViews, context_pair
-from likewise.views.labels import LabelledViews
+from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation
+from likewise.views.labels import FlaggedViews, LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
+from likewise.views.replaced import ReplacedViews
 from likewise.views.sampled import SampledPairs
 from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextViews, TokenChange
 
 __all__ = [
+    "AUGMENTATIONS",
+    "Augmentation",
+    "AugmentationName",
     "Batch",
     "ContextViews",
+    "FlaggedViews",
+    "ImageViews",
     "LabelledViews",
     "PairViews",
+    "ReplacedViews",
     "SampledPairs",
     "SubwordRepeat",
     "Swapped",
@@ -23,5 +31,6 @@ __all__ = [
     "TokenMasking",
     "Views",
     "WordRepeat",
+    "augmentation",
     "context_pair",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from likewise.data import Table, open_table
 from likewise.data.checking import BadRows
-from likewise.data.split_data import LABELLED_COLUMNS
+from likewise.data.split_data import LABELLED_COLUMNS, input_keys, input_noun, inputs_of
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import Floats, Statistic, measured
 from likewise.evaluation.definition import Definition
@@ -91,7 +91,8 @@ def clustering(
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    texts, labels = (data.column(name).to_pylist() for name in ("text", "label"))
+    texts, labels = inputs_of(data), data.values("label")
+    keys = input_keys(texts)
     classes = sorted(set(labels))
     if len(classes) == len(labels):
         raise InputError(
@@ -109,7 +110,7 @@ def clustering(
         )
     whole = len(texts) <= WHOLE_UP_TO
     algorithm = KMeans if whole else MiniBatchKMeans
-    order = sorted(range(len(texts)), key=lambda i: (texts[i], labels[i]))  # the order of the rows does not matter
+    order = sorted(range(len(texts)), key=lambda i: (keys[i], labels[i]))  # the order of the rows does not matter
     found = np.empty(len(texts), dtype=np.int64)
     found[order] = algorithm(len(classes), n_init=STARTS, random_state=seed).fit_predict(vectors[order])
     statistic = agreement_statistic(np.array(class_numbers(labels, classes)), found)
@@ -123,7 +124,7 @@ def clustering(
         seed=seed,
         **vars(measured(statistic, CLUSTERING_METRICS, len(texts), bootstrap, seed)),
         num_items=len(texts),
-        items="texts",
+        items=input_noun(data),
     )
 
 

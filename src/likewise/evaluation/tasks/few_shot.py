@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
 from likewise.data import Table
-from likewise.data.split_data import LABELLED_COLUMNS
+from likewise.data.split_data import LABELLED_COLUMNS, input_keys, inputs_of
 from likewise.errors import InputError
+from likewise.evaluation.alignment import align_prototypes, centred
 from likewise.evaluation.bootstrap import Floats, mean_statistic, measured
 from likewise.evaluation.definition import Definition
 from likewise.evaluation.ranking_metrics import ndcg
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from likewise.encoders import Embedder
 
 __all__ = ["DEFINITION", "FewShotSettings", "few_shot"]
+
+logger = logging.getLogger(__name__)
 
 RANKS = 10
 METRICS = ("accuracy", "macro_f1", f"ndcg@{RANKS}")
@@ -43,6 +48,9 @@ class FewShotSettings:
     nearest: Literal["euclidean", "dot"] = "euclidean"
     """A text has the class whose mean of examples is nearest: by Euclidean distance, or by dot product, which favours
     classes whose examples lie close together."""
+    align: bool = False
+    """Move the means to where the texts to be told lie, by optimal transport. It sees all of these at once and takes
+    classes to be equally frequent among them; where they are not, it does harm."""
 
     def __post_init__(self) -> None:
         for name, least in (("ways", 2), ("shots", 1), ("queries", 1), ("episodes", 1)):
@@ -61,6 +69,7 @@ def few_shot(
     queries: int = FewShotSettings.queries,
     episodes: int = FewShotSettings.episodes,
     nearest: Literal["euclidean", "dot"] = "euclidean",
+    align: bool = False,
     batch_size: int = 256,
     precision: str = "auto",
     bootstrap: int = 1000,
@@ -77,6 +86,10 @@ def few_shot(
     With ``ways=0, queries=0, nearest="dot", episodes=10`` it is the measure of Dialog2Flow: all classes with at least
     ``max(2 shots, shots + 5)`` texts, all other texts.
 
+    With ``align`` the vectors are centred over their own numbers, and the means are moved towards the texts to be told
+    (:func:`likewise.evaluation.alignment.align_prototypes`): in five passes with one shot, else in one. The episodes
+    are those without it, so that the two can be compared; its figures say nothing of texts that come one by one.
+
     Args:
         embedder: The model; texts are encoded with no role.
         data: Texts with labels (``clustering.open_labelled``).
@@ -85,6 +98,7 @@ def few_shot(
         queries: Texts of each class that are to be told; 0: all others.
         episodes: How many episodes.
         nearest: "euclidean" or "dot".
+        align: Whether the means are moved.
         batch_size: Texts encoded at a time.
         precision: How texts are encoded: "auto", "bf16" or "fp32".
         bootstrap: Replicates for the 95 % interval over *episodes*: how sure the mean over episodes from these rows is,
@@ -102,24 +116,35 @@ def few_shot(
             fewer than two have enough), or a vector is zero or not finite.
 
     Source: Snell et al. 2017, Prototypical Networks, arXiv 1703.05175, eq. 1-2 (here with frozen unit vectors).
+        Alignment: BECLR, arXiv 2402.02444, there with a logistic regression on the moved means.
         All classes, all other texts, dot product: Burdisso et al. 2024, arXiv 2410.18481, section 5.2; their code
         computes its NDCG from where the relevant ranks are, not from the ranking, and counts the examples as to be
         found; here it is that of the ranking.
     """
-    given = {"ways": ways, "shots": shots, "queries": queries, "episodes": episodes, "nearest": nearest}
+    given = {"ways": ways, "shots": shots, "queries": queries, "episodes": episodes, "nearest": nearest, "align": align}
     build_settings(FewShotSettings, given, of="few_shot")
-    texts, labels = (data.column(name).to_pylist() for name in ("text", "label"))
+    texts, labels = inputs_of(data), data.values("label")
+    keys = input_keys(texts)
     members: dict[str, list[int]] = {}
-    for i in sorted(range(len(texts)), key=lambda i: (labels[i], texts[i])):  # the order of the rows does not matter
+    for i in sorted(range(len(texts)), key=lambda i: (labels[i], keys[i])):  # the order of the rows does not matter
         members.setdefault(labels[i], []).append(i)
     least = shots + queries if queries else max(2 * shots, shots + 5)
     _enough(data.name, members, ways, least)
     vectors = unit_vectors(
         embedder, texts, name=data.name, batch_size=batch_size, precision=precision, progress=progress
     ).numpy()
+    if align:
+        vectors = centred(torch.from_numpy(vectors).double()).numpy()
+        if not queries and len({len(rows) for rows in members.values()}) > 1:
+            logger.warning(
+                "the classes have different numbers of texts to be told, and alignment takes them to have equally "
+                "many; compare with the figures without --align, or give --queries"
+            )
     random = np.random.default_rng(seed)
     groups = [np.array(rows) for rows in members.values() if ways or len(rows) >= least]
-    figures = np.array([_episode(random, groups, vectors, ways, shots, queries, nearest) for _ in range(episodes)])
+    figures = np.array(
+        [_episode(random, groups, vectors, ways, shots, queries, nearest, align) for _ in range(episodes)]
+    )
     return Result.of(
         "few_shot",
         embedder,
@@ -167,6 +192,7 @@ def _episode(
     shots: int,
     queries: int,
     nearest: str,
+    align: bool,
 ) -> tuple[float, float, float]:
     """Return accuracy, macro F1 and nDCG of one episode."""
     chosen = random.choice(len(groups), ways, replace=False) if ways else range(len(groups))
@@ -175,6 +201,10 @@ def _episode(
     ]
     centroids = np.stack([vectors[rows[:shots]].mean(axis=0) for rows in drawn])  # [ways, D]
     asked = [rows[shots:] for rows in drawn]
+    if align:
+        queried = torch.from_numpy(vectors[np.concatenate(asked)])
+        passes = 5 if shots == 1 else 1
+        centroids = align_prototypes(torch.from_numpy(centroids), queried, passes=passes, shots=shots).numpy()
     truth = np.repeat(np.arange(len(asked)), [len(rows) for rows in asked])
     products = vectors[np.concatenate(asked)] @ centroids.T  # [queries of all, ways]
     scores = (

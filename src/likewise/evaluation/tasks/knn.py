@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from likewise import pairwise
-from likewise.data.split_data import LABELLED_COLUMNS, SplitData, SplitSettings
+from likewise.data.split_data import LABELLED_COLUMNS, SplitData, SplitSettings, input_noun
 from likewise.errors import InputError
 from likewise.evaluation.classification import CLASSIFICATION_METRICS, classification_figures
 from likewise.evaluation.definition import Definition
@@ -87,17 +87,17 @@ def knn(
     given = {"k": k, "vote": vote, "temperature": temperature}
     build_settings(KNNSettings, given, of="knn")
     train, test = data.train, data.test
-    if k > len(train.texts):
+    if k > len(train.inputs):
         raise InputError(
-            f"k is {k}, but {train.table.name} has {len(train.texts)} rows to vote; at most as many are accepted. Use "
+            f"k is {k}, but {train.table.name} has {len(train.inputs)} rows to vote; at most as many are accepted. Use "
             "a smaller k, or give more rows."
         )
     classes = sorted(set(train.targets))
     vectors = unit_vectors(
-        embedder, [*train.texts, *test.texts], name=data.name, batch_size=batch_size, precision=precision,
+        embedder, [*train.inputs, *test.inputs], name=data.name, batch_size=batch_size, precision=precision,
         progress=progress,
     ).float()  # fmt: skip
-    voters, asked = vectors[: len(train.texts)], vectors[len(train.texts) :]
+    voters, asked = vectors[: len(train.inputs)], vectors[len(train.inputs) :]
     cosines, nearest = (one.numpy() for one in pairwise.topk(asked, voters, k))
     labels = np.array(class_numbers(train.targets, classes))
     if vote == "weighted":  # relative to the nearest, so that a small temperature does not overflow
@@ -113,7 +113,13 @@ def knn(
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
-        **classification_figures(class_numbers(test.targets, classes), predicted, bootstrap=bootstrap, seed=seed),
+        **classification_figures(
+            class_numbers(test.targets, classes),
+            predicted,
+            bootstrap=bootstrap,
+            seed=seed,
+            items=input_noun(data.test.table),
+        ),
     )
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from likewise.data.split_data import LABELLED_COLUMNS, SplitData, SplitSettings, held_out_rows, open_split
+from likewise.data.split_data import (
+    LABELLED_COLUMNS,
+    SplitData,
+    SplitSettings,
+    held_out_rows,
+    input_noun,
+    open_split,
+)
 from likewise.errors import InputError
 from likewise.evaluation.classification import CLASSIFICATION_METRICS, classification_figures
 from likewise.evaluation.definition import Definition
+from likewise.evaluation.linear import fitted_classifier, standardised
 from likewise.evaluation.result import Result
-from likewise.evaluation.sweep import HELD_OUT_SHARE, best_exponent
+from likewise.evaluation.sweep import HELD_OUT_SHARE
 from likewise.evaluation.vectors import class_numbers, unit_vectors
 from likewise.settings import build_settings
 
@@ -29,6 +36,8 @@ class ProbeSettings:
 
     max_iterations: int = 1000
     """Most iterations of L-BFGS for one fit, >= 1 (CLIP: 1000)."""
+    standardise: bool = False
+    """Bring each number of the vectors to mean 0 and deviation 1 first; where numbers differ much in size."""
 
     def __post_init__(self) -> None:
         if self.max_iterations < 1:
@@ -50,6 +59,7 @@ def probe(
     data: SplitData,
     *,
     max_iterations: int = ProbeSettings.max_iterations,
+    standardise: bool = ProbeSettings.standardise,
     batch_size: int = 256,
     precision: str = "auto",
     bootstrap: int = 1000,
@@ -63,13 +73,14 @@ def probe(
     and, where that is equal, by likelihood; then the classifier is fitted anew to all of them. The test rows
     take no part in it.
 
-    The vectors are not standardised: the field fits to the vectors as they are (CLIP, SentEval), since what a linear
-    reader of the model would see is what is measured, and the sweep covers any scale.
+    The vectors are not standardised unless asked for: the field fits to the vectors as they are (CLIP, SentEval), since
+    what a linear reader of the model would see is what is measured, and the sweep covers any scale.
 
     Args:
         embedder: The model; texts are encoded with no role.
         data: Texts with labels to fit on and to test on (:func:`open_labelled_split`).
         max_iterations: Most iterations of one fit; reaching it is in the settings as ``converged: False``.
+        standardise: Bring each number of the unit vectors to mean 0 and deviation 1 over the training rows.
         batch_size: Texts encoded at a time.
         precision: How texts are encoded: "auto", "bf16" or "fp32".
         bootstrap: Replicates for the 95 % intervals over test rows; 0: no intervals.
@@ -85,43 +96,24 @@ def probe(
     Cost: Up to 16 fits of O(N D classes) an iteration.
     Source: Radford et al. 2021, CLIP, arXiv 2103.00020, appendix A.3.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    build_settings(ProbeSettings, {"max_iterations": max_iterations}, of="probe")
+    build_settings(ProbeSettings, {"max_iterations": max_iterations, "standardise": standardise}, of="probe")
     train, test = data.train, data.test
     classes = sorted(set(train.targets))
     vectors = unit_vectors(
-        embedder, [*train.texts, *test.texts], name=data.name, batch_size=batch_size, precision=precision,
+        embedder, [*train.inputs, *test.inputs], name=data.name, batch_size=batch_size, precision=precision,
         progress=progress,
     ).numpy()  # fmt: skip
-    x, x_test = vectors[: len(train.texts)], vectors[len(train.texts) :]
+    x, x_test = vectors[: len(train.inputs)], vectors[len(train.inputs) :]
+    if standardise:
+        x, x_test = standardised(x, x_test, name=data.name)
     y, y_test = (np.array(class_numbers(part.targets, classes)) for part in (train, test))
     held = held_out_rows(
-        train.texts, train.targets, HELD_OUT_SHARE, data.seed, 1, name=train.table.name, every_class=False
+        train.inputs, train.targets, HELD_OUT_SHARE, data.seed, 1, name=train.table.name, every_class=False
     )
 
-    def fitted(exponent: float, rows: Any) -> Any:
-        model = LogisticRegression(C=10**-exponent, max_iter=max_iterations)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # said in the settings
-            return model.fit(x[rows], y[rows])
-
-    if len(np.unique(y[~held])) < 2:
-        raise InputError(
-            f"{train.table.name}: the rows left to fit on while the strength is chosen have one label only; more "
-            "different texts of each label are needed. Add rows."
-        )
-
-    def score(exponent: float) -> tuple[float, float]:
-        candidate = fitted(exponent, ~held)
-        share = np.full((int(held.sum()), len(classes)), 1e-12)
-        share[:, candidate.classes_] += candidate.predict_proba(x[held])
-        accuracy = float((candidate.predict(x[held]) == y[held]).mean())
-        return accuracy, float(np.log(share[np.arange(len(share)), y[held]]).mean())
-
-    exponent = best_exponent(score)
-    model = fitted(exponent, slice(None))
+    model, exponent = fitted_classifier(
+        x, y, held, num_classes=len(classes), max_iterations=max_iterations, name=train.table.name
+    )
     return Result.of(
         "probe",
         embedder,
@@ -132,12 +124,14 @@ def probe(
             "C": 10**-exponent,
             "max_iterations": max_iterations,
             "converged": bool((model.n_iter_ < max_iterations).all()),
-            "standardised": False,
+            "standardised": standardise,
         },
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
-        **classification_figures(y_test, model.predict(x_test), bootstrap=bootstrap, seed=seed),
+        **classification_figures(
+            y_test, model.predict(x_test), bootstrap=bootstrap, seed=seed, items=input_noun(data.test.table)
+        ),
     )
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from likewise.data.split_data import VALUED_COLUMNS, SplitData, SplitSettings, held_out_rows, open_split
+from likewise.data.split_data import (
+    VALUED_COLUMNS,
+    SplitData,
+    SplitSettings,
+    held_out_rows,
+    input_noun,
+    open_split,
+)
 from likewise.errors import InputError
 from likewise.evaluation.bootstrap import Floats, measured, weighted_correlation
 from likewise.evaluation.definition import Definition
@@ -118,12 +125,12 @@ def regression(
     build_settings(RegressionSettings, regions_given, of="regression")
     train, test = data.train, data.test
     vectors = unit_vectors(
-        embedder, [*train.texts, *test.texts], name=data.name, batch_size=batch_size, precision=precision,
+        embedder, [*train.inputs, *test.inputs], name=data.name, batch_size=batch_size, precision=precision,
         progress=progress,
     ).numpy()  # fmt: skip
-    x, x_test = vectors[: len(train.texts)], vectors[len(train.texts) :]
+    x, x_test = vectors[: len(train.inputs)], vectors[len(train.inputs) :]
     y, y_test = (np.array(part.targets, dtype=np.float64) for part in (train, test))
-    held = held_out_rows(train.texts, [""] * len(y), HELD_OUT_SHARE, data.seed, 1, name=train.table.name)
+    held = held_out_rows(train.inputs, [""] * len(y), HELD_OUT_SHARE, data.seed, 1, name=train.table.name)
 
     def fitted(exponent: float, rows: Any) -> Any:
         return Ridge(alpha=10**exponent).fit(x[rows], y[rows])
@@ -151,7 +158,7 @@ def regression(
         **vars(measured(statistic, names, len(errors), bootstrap, seed)),
         per_item={"mae": errors},
         num_items=len(errors),
-        items="texts",
+        items=input_noun(data.test.table),
     )
 
 

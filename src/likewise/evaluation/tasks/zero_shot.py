@@ -13,9 +13,8 @@ import torch
 from torch.nn.functional import normalize
 
 from likewise import pairwise
-from likewise.data import Column, Label, Table, open_table
+from likewise.data import Column, Label, Table, Text, open_table
 from likewise.data.checking import BadRows
-from likewise.data.split_data import LABELLED_COLUMNS
 from likewise.errors import InputError, nearest
 from likewise.evaluation.classification import CLASSIFICATION_METRICS, classification_figures
 from likewise.evaluation.definition import Definition
@@ -30,6 +29,8 @@ __all__ = ["DEFINITION", "ZeroShotData", "ZeroShotOpening", "ZeroShotSettings", 
 TOP = 5
 """Where there are more classes than this, it is also measured how often the right one is among so many."""
 
+TEXT_COLUMNS = (Column("text", Text, help="what is encoded"), Column("label", Label, help="the name of its class"))
+"""What a row must bring; names of classes say nothing to a model that reads pictures alone."""
 CLASS_COLUMNS = (Column("text", Label, help="name of a class"),)
 
 
@@ -91,7 +92,7 @@ def open_zero_shot(
     Raises:
         InputError: A row is bad, there is one class only, a class is named twice, or a label is no class.
     """
-    table = open_table(data, columns=LABELLED_COLUMNS, rename=rename, bad_rows=bad_rows)
+    table = open_table(data, columns=TEXT_COLUMNS, rename=rename, bad_rows=bad_rows)
     labels = table.column("label").to_pylist()
     if classes is None:
         names, whose = sorted(set(labels)), f"{table.name}, column 'label'"
@@ -186,7 +187,7 @@ def zero_shot(
 
 
 DEFINITION = Definition(
-    columns=LABELLED_COLUMNS,
+    columns=TEXT_COLUMNS,
     metrics=CLASSIFICATION_METRICS,
     open=open_zero_shot,
     measure=zero_shot,

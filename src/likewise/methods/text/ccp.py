@@ -242,7 +242,7 @@ class CCP(TextMethod[Config]):
             self._told = True
             logger.warning(
                 "the space has collapsed: the coordinates of a batch spread %.3f times as far as those of random "
-                "vectors; lower the learning rate, or train with --batch-norm asymmetric and a bank",
+                "vectors; lower the learning rate, make the bank smaller, or use --batch-norm asymmetric",
                 self._spread,
             )
         return {"coordinate_spread": self._spread, "mean_cosine": mean_cosine(embeddings)}

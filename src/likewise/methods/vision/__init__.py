@@ -1,0 +1,1 @@
+"""Methods that learn embeddings of pictures."""

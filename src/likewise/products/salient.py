@@ -1,0 +1,161 @@
+"""What only the target has: pictures by the length of their salient code, and what each code knows of labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from likewise.errors import InputError
+from likewise.products.base import Product, ProductResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from likewise.artefact import Model
+
+__all__ = ["Salient"]
+
+FOLDS = 5
+"""Parts of a cross-validated probe; fewer where a class has fewer rows."""
+
+
+@dataclass(frozen=True)
+class Salient(Product):
+    """Settings of the report on what is salient."""
+
+    summary: ClassVar[str] = "Rank pictures by what they have and the background has not; probe labels on both codes"
+
+    data: str | Any = ""
+    """Pictures: a folder, a file or a name; perhaps with the column target (target or background)."""
+    background: str | Any = ""
+    """More pictures, all of them background; those of --data are then targets."""
+    labels: tuple[str, ...] = ()
+    """Columns of --data that are probed on both codes, on the targets."""
+    columns: tuple[str, ...] = ()
+    """OURS=THEIRS pairs: which column of the file is which of ours (image, target)."""
+    show: int = 10
+    """Pictures that are shown on the terminal, those with the longest salient code first, >= 1."""
+    out: str = ""
+    """File for all of them in that order, .jsonl; nothing is written without it."""
+    batch_size: int = 256
+    """Pictures encoded at a time, >= 1."""
+    seed: int = 0
+    """Seed of the parts of the probes, >= 0."""
+
+    def run(self, model: Model) -> ProductResult:
+        """Encode, rank, and probe.
+
+        Rows: ``place``, ``salient`` (the length of the salient code), and where it is known ``target``. Figures:
+        ``rows``; with targets and background ``background_share``, the mean squared length of the background over that
+        of the targets (near 0 where the salient code says nothing of the background), and ``auc``, the chance that a
+        target has the longer code of a pair; for each label ``LABEL on salient`` and ``LABEL on common``, the accuracy
+        of a linear probe (cross-validated, on the targets), ``LABEL by neighbour on ...``, that of the nearest other
+        target, and ``LABEL chance``, the share of its most frequent value.
+
+        Raises:
+            InputError: The model has no such spaces, or the data cannot be used.
+        """
+        import numpy as np
+
+        from likewise import artefact
+        from likewise.data import Column, Image, Label, open_table
+        from likewise.data.renaming import parse_renaming
+        from likewise.encoders import ImageEncoder
+        from likewise.methods.vision.sepclr import flag
+
+        if model.folder is None or not model.about.get("model", {}).get("spaces"):
+            raise InputError(f"{model.embedder.name} has one space; train it with sepclr.")
+        if not self.data:
+            raise InputError("no data given; say which pictures to look at with --data.")
+        for name in ("show", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.out and (not self.out.endswith(".jsonl") or Path(self.out).exists()):
+            raise InputError(f"--out {self.out} must be a new file that ends in .jsonl.")
+        columns = (
+            Column("image", Image),
+            *([] if self.background else [Column("target", Label, required=False, all_or_none=True)]),
+            *(Column(name, Label) for name in self.labels),
+        )
+        table = open_table(self.data, columns=columns, rename=parse_renaming(self.columns))
+        others = open_table(self.background, columns=columns[:1]) if self.background else None
+        pictures, places = table.values("image"), [table.where(i) for i in range(len(table))]
+        target: NDArray[np.bool_] | None = None
+        if others is not None:
+            target = np.arange(len(table) + len(others)) < len(table)
+            pictures = [*pictures, *others.values("image")]
+            places += [others.where(i) for i in range(len(others))]
+        elif "target" in table.column_names and table.values("target")[0] is not None:
+            target = np.array([flag(value, places[i]) for i, value in enumerate(table.values("target"))])
+        codes = {}
+        for space in ("salient", "common"):
+            tower = artefact.load(model.folder, space=space)
+            if not isinstance(tower, ImageEncoder):
+                raise InputError(f"{model.folder} reads texts; this is for models that read pictures.")
+            codes[space] = tower.features(pictures, batch_size=self.batch_size, precision="fp32").numpy()
+        lengths = np.linalg.norm(codes["salient"], axis=1)
+        figures: dict[str, Any] = {"rows": len(pictures), **_of_background(lengths, target)}
+        chosen = np.arange(len(table)) if target is None else np.flatnonzero(target[: len(table)])
+        for name in self.labels:
+            values = table.values(name, chosen)
+            figures |= self._probed(name, values, {space: code[chosen] for space, code in codes.items()})
+        ranked = [
+            {
+                "place": places[i],
+                "salient": round(float(lengths[i]), 4),
+                **({} if target is None else {"target": bool(target[i])}),
+            }
+            for i in np.argsort(-lengths, kind="stable").tolist()
+        ]
+        files = []
+        if self.out:
+            files = [Path(self.out)]
+            files[0].parent.mkdir(parents=True, exist_ok=True)
+            files[0].write_text("".join(json.dumps(row) + "\n" for row in ranked), encoding="utf-8")
+        return ProductResult(figures, ranked[: self.show], files)
+
+    def _probed(self, name: str, values: Sequence[str], codes: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
+        from collections import Counter
+
+        import numpy as np
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import StratifiedKFold, cross_val_score
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        counts = Counter(values)
+        if len(counts) < 2 or min(counts.values()) < 2:
+            raise InputError(
+                f"the targets have {len(counts)} values of '{name}', the rarest {min(counts.values(), default=0)} "
+                "times; a probe needs two values, each twice."
+            )
+        found = {}
+        folds = StratifiedKFold(min(FOLDS, min(counts.values())), shuffle=True, random_state=self.seed)
+        for space, code in codes.items():
+            probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+            found[f"{name} on {space}"] = round(float(cross_val_score(probe, code, values, cv=folds).mean()), 4)
+            nearest = KNeighborsClassifier(2).fit(code, values).kneighbors(return_distance=False)[:, 0]
+            alike = np.array(values)[nearest] == np.array(values)
+            found[f"{name} by neighbour on {space}"] = round(float(alike.mean()), 4)
+        found[f"{name} chance"] = round(max(counts.values()) / len(values), 4)
+        return found
+
+
+def _of_background(lengths: NDArray[np.float32], target: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """How far the salient code tells targets from background."""
+    if target is None or target.all() or not target.any():
+        return {}
+    from sklearn.metrics import roc_auc_score
+
+    share = float((lengths[~target] ** 2).mean() / (lengths[target] ** 2).mean())
+    return {
+        "targets": int(target.sum()),
+        "background": int((~target).sum()),
+        "background_share": round(share, 4),
+        "auc": round(float(roc_auc_score(target, lengths)), 4),
+    }
