@@ -168,13 +168,15 @@ def test_what_cannot_be_used_is_said(digits, tmp_path):
         with pytest.raises(InputError, match=message):
             Config(**settings)
     rows = [{"image": row["image"], "target": "perhaps"} for row in digits[:8]]
-    for changed, message in (
-        (rows, "says 'perhaps'"),
-        ([{**row, "target": 1} for row in rows], "'target' alone"),
-        ([{**row, "target": int(i > 0)} for i, row in enumerate(rows)], "has 1 row"),
+    for run, (changed, message) in enumerate(
+        (
+            (rows, "says 'perhaps'"),
+            ([{**row, "target": 1} for row in rows], "'target' alone"),
+            ([{**row, "target": int(i > 0)} for i, row in enumerate(rows)], "has 1 row"),
+        )
     ):
         with pytest.raises(InputError, match=message):
-            likewise.train("sepclr", changed, out=tmp_path / "run", progress=False, steps=1, **SMALL)
+            likewise.train("sepclr", changed, out=tmp_path / f"run-{run}", progress=False, steps=1, **SMALL)
     described = [{**row, "target": i % 2, "attributes": [1.0]} for i, row in enumerate(rows)]
     described[3]["attributes"] = [1.0, 2.0]
     with pytest.raises(InputError, match=r"rows\[3\]: the target has 2 attributes"):

@@ -292,7 +292,8 @@ class AugmentSettings:
 
     augment: AugmentationName = "simclr"
     """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
-    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
+    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), light (brightness and noise),
+    crop (shift and flip), none."""
 
 
 class ImageMethod(Method[ConfigT]):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from likewise.artefact import Model
 
-__all__ = ["Salient"]
+__all__ = ["Salient", "probed"]
 
 FOLDS = 5
 """Parts of a cross-validated probe; fewer where a class has fewer rows."""
@@ -49,7 +49,7 @@ class Salient(Product):
     def run(self, model: Model) -> ProductResult:
         """Encode, rank, and probe.
 
-        Rows: ``place``, ``salient`` (the length of the salient code), and where it is known ``target``. Figures:
+        Rows: ``place``, ``salient`` (the length of the salient code behind its head), and where it is known ``target``. Figures:
         ``rows``; with targets and background ``background_share``, the mean squared length of the background over that
         of the targets (near 0 where the salient code says nothing of the background), and ``auc``, the chance that a
         target has the longer code of a pair; for each label ``LABEL on salient`` and ``LABEL on common``, the accuracy
@@ -97,12 +97,12 @@ class Salient(Product):
             if not isinstance(tower, ImageEncoder):
                 raise InputError(f"{model.folder} reads texts; this is for models that read pictures.")
             codes[space] = tower.features(pictures, batch_size=self.batch_size, precision="fp32").numpy()
-        lengths = np.linalg.norm(codes["salient"], axis=1)
+        lengths = _behind_the_head(model.kept, codes["salient"])
         figures: dict[str, Any] = {"rows": len(pictures), **_of_background(lengths, target)}
         chosen = np.arange(len(table)) if target is None else np.flatnonzero(target[: len(table)])
         for name in self.labels:
             values = table.values(name, chosen)
-            figures |= self._probed(name, values, {space: code[chosen] for space, code in codes.items()})
+            figures |= probed(name, values, {space: code[chosen] for space, code in codes.items()}, seed=self.seed)
         ranked = [
             {
                 "place": places[i],
@@ -118,32 +118,63 @@ class Salient(Product):
             files[0].write_text("".join(json.dumps(row) + "\n" for row in ranked), encoding="utf-8")
         return ProductResult(figures, ranked[: self.show], files)
 
-    def _probed(self, name: str, values: Sequence[str], codes: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
-        from collections import Counter
 
-        import numpy as np
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import StratifiedKFold, cross_val_score
-        from sklearn.neighbors import KNeighborsClassifier
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+def probed(
+    name: str, values: Sequence[str], codes: Mapping[str, NDArray[np.float32]], *, seed: int = 0
+) -> dict[str, float]:
+    """Tell how well a label is told by each code: by a linear probe, cross-validated, and by the nearest other row.
 
-        counts = Counter(values)
-        if len(counts) < 2 or min(counts.values()) < 2:
-            raise InputError(
-                f"the targets have {len(counts)} values of '{name}', the rarest {min(counts.values(), default=0)} "
-                "times; a probe needs two values, each twice."
-            )
-        found = {}
-        folds = StratifiedKFold(min(FOLDS, min(counts.values())), shuffle=True, random_state=self.seed)
-        for space, code in codes.items():
-            probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            found[f"{name} on {space}"] = round(float(cross_val_score(probe, code, values, cv=folds).mean()), 4)
-            nearest = KNeighborsClassifier(2).fit(code, values).kneighbors(return_distance=False)[:, 0]
-            alike = np.array(values)[nearest] == np.array(values)
-            found[f"{name} by neighbour on {space}"] = round(float(alike.mean()), 4)
-        found[f"{name} chance"] = round(max(counts.values()) / len(values), 4)
-        return found
+    Args:
+        name: Of the label, for the names of the figures.
+        values: The label of each row.
+        codes: By name, the vectors of the rows ``[n, D]``.
+        seed: Seed of the parts of the probe, >= 0.
+
+    Raises:
+        InputError: There is one value, or one of them is there once.
+    """
+    from collections import Counter
+
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    counts = Counter(values)
+    if len(counts) < 2 or min(counts.values()) < 2:
+        raise InputError(
+            f"the targets have {len(counts)} values of '{name}', the rarest {min(counts.values(), default=0)} "
+            "times; a probe needs two values, each twice."
+        )
+    found = {}
+    folds = StratifiedKFold(min(FOLDS, min(counts.values())), shuffle=True, random_state=seed)
+    for space, code in codes.items():
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        found[f"{name} on {space}"] = round(float(cross_val_score(probe, code, values, cv=folds).mean()), 4)
+        nearest = KNeighborsClassifier(2).fit(code, values).kneighbors(return_distance=False)[:, 0]
+        alike = np.array(values)[nearest] == np.array(values)
+        found[f"{name} by neighbour on {space}"] = round(float(alike.mean()), 4)
+    found[f"{name} chance"] = round(max(counts.values()) / len(values), 4)
+    return found
+
+
+def _behind_the_head(kept: Mapping[str, Any], code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the length of each code where the loss draws the background to zero."""
+    import torch
+
+    from likewise.heads import MLPProjector
+
+    vectors = torch.from_numpy(code)
+    if "salient_head" in kept:
+        sizes = kept["salient_head"]["sizes"]
+        head = MLPProjector(sizes["size"], sizes["hidden"], sizes["size"])
+        head.load_state_dict(kept["salient_head"]["weights"])
+        with torch.inference_mode():
+            vectors = head.eval()(vectors)
+    lengths: NDArray[np.float32] = vectors.norm(dim=1).numpy()
+    return lengths
 
 
 def _of_background(lengths: NDArray[np.float32], target: NDArray[np.bool_] | None) -> dict[str, Any]:

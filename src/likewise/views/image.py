@@ -18,7 +18,7 @@ from likewise.views.base import Batch
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationName", "ImageViews", "augmentation"]
 
-AugmentationName = Literal["simclr", "moco", "cifar", "glyph", "crop", "none"]
+AugmentationName = Literal["simclr", "moco", "cifar", "glyph", "light", "crop", "none"]
 """How a picture is changed at random."""
 
 AUGMENTATIONS: Mapping[AugmentationName, str] = {
@@ -26,6 +26,7 @@ AUGMENTATIONS: Mapping[AugmentationName, str] = {
     "moco": "crop of 20 to 100 %, weaker colour, grey, blur, flip (MoCo v2)",
     "cifar": "that of SimCLR for small photographs: half the colour, no blur",
     "glyph": "shift, size, noise and a hole: for digits, letters and signs, which a flip or a colour would change",
+    "light": "brightness and noise alone: for pictures in which place and shape say something",
     "crop": "shift by up to an eighth and flip, as supervised training does",
     "none": "the picture as it is",
 }
@@ -166,6 +167,13 @@ def _compose(name: str, size: int, channels: int) -> Callable[[Any], Tensor]:
             v2.ToDtype(torch.float32, scale=True),
             v2.GaussianNoise(sigma=0.1),
             v2.RandomErasing(p=0.5, scale=(0.02, 0.15)),
+            v2.ToDtype(torch.uint8, scale=True),
+        ],
+        "light": [
+            *whole,
+            v2.ColorJitter(brightness=0.2),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.GaussianNoise(sigma=0.1),
             v2.ToDtype(torch.uint8, scale=True),
         ],
         "crop": [*whole, v2.RandomCrop(size, padding=max(1, size // 8)), v2.RandomHorizontalFlip()],

@@ -271,6 +271,13 @@ class SepCLR(ImageMethod[Config]):
         """Keep the tower of the salient code; :meth:`spaces` has both."""
         return self.salient.served().with_head(self.salient_code, POST)
 
+    def kept(self) -> Mapping[str, Any]:
+        """Keep the head of the salient code: behind it the background is at zero."""
+        if isinstance(self.salient_head, nn.Identity):
+            return {}
+        sizes = {"size": self.config.salient_size, "hidden": self.config.hidden}
+        return {"salient_head": {"sizes": sizes, "weights": dict(self.salient_head.state_dict())}}
+
     def spaces(self) -> Mapping[str, Embedder]:
         """Keep both codes, the salient one first."""
         return {"salient": self.embedder(), "common": self.encoder.served().with_head(self.common_code, POST)}
