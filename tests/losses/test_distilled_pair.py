@@ -144,7 +144,7 @@ OFFICIAL_SCORES = [
 OFFICIAL_TOTAL = 2.92560181
 OFFICIAL_GRADIENT = [0.15070741, 0.4005375, -0.06032166]
 OFFICIAL_SUM_OF_WEIGHT_GRADIENTS = 15.45421109
-"""Of the inputs below, by microsoft/Distilled-Sentence-Embedding at 7e3e87bf: ``CombineSiameseHead(3, [5, 2], "concat")``
+"""Of the inputs below, by microsoft/Distilled-Sentence-Embedding at 7e3e87bf: ``CombineSiameseHead(3, [5, 2])``
 of ``models/dse_siamese_classifier.py``, and the loss of ``train/trainers/dse_trainer.py`` with cross-entropy and a
 distillation coefficient of 0.4. The gradient is that of the first vector of the first pair."""
 
