@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 
 import likewise
 from benchmarks.digits import ORIGIN, SHARED
 from benchmarks.stored import mean_and_spread, store
-from likewise.encoders import ImageEncoder
+from likewise.encoders import ImageEncoder, ImageEncoderConfig, load_image_encoder
+from likewise.heads import TappedHead
 from likewise.products.salient import probed
 
 SIZE, STEPS = 4, 250
@@ -37,6 +39,12 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"sepclr, leakage {weight:g}": ("sepclr", {**CODES, "leakage_weight": weight}) for weight in WEIGHTS},
 }
 LABELS = ("digit", "pattern")
+ENCODER = ("encoder", "image_size", "channels")
+ABOUT = (
+    "Digits (in targets alone) over patterns (in both sets), told by a linear probe on held-out targets, in per cent; "
+    "`background share`: mean squared length of the salient code of held-out background, in per cent of the targets'. "
+    "Chance is about 10. simclr and untrained have one code of four numbers, shown as both."
+)
 
 
 def run(
@@ -47,6 +55,9 @@ def run(
     train, test = pictures("train", 0.5), pictures("test", 1.0)
     test += [{**row, "target": "background"} for row in pictures("test", 0.0)]
     results: list[dict[str, Any]] = []
+    torch.manual_seed(0)
+    tower = load_image_encoder(ImageEncoderConfig(**{name: SETTINGS[name] for name in ENCODER}))
+    fresh = tower.with_head(TappedHead("linear", tower.dim, out_features=SIZE), "post")
     for seed, (arm, (method, extra)) in itertools.product(range(seeds), ARMS.items()):
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
@@ -69,6 +80,8 @@ def run(
         results,
         settings={**SETTINGS, "steps": steps, "arms": arms},
         data={"origin": ORIGIN, "train": len(train), "test": len(test)},
+        about=ABOUT,
+        untrained={"figures": _one_code(fresh, test)},
         summary=by_arm,
     )
     print(path)

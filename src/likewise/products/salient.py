@@ -49,12 +49,13 @@ class Salient(Product):
     def run(self, model: Model) -> ProductResult:
         """Encode, rank, and probe.
 
-        Rows: ``place``, ``salient`` (the length of the salient code behind its head), and where it is known ``target``.
-        Figures: ``rows``; with targets and background ``background_share``, the mean squared length of the background
-        over that of the targets (near 0 where the salient code says nothing of the background), and ``auc``, the chance
-        that a target has the longer code of a pair; for each label ``LABEL on salient`` and ``LABEL on common``, the
-        accuracy of a linear probe (cross-validated, on the targets), ``LABEL by neighbour on ...``, that of the nearest
-        other target, and ``LABEL chance``, the share of its most frequent value.
+        Rows: ``place``, ``salient`` (the length of the salient code behind its head, where the loss draws the
+        background to zero), and where it is known ``target``. Figures: ``rows``; with targets and background
+        ``background_share``, the mean squared length of the background over that of the targets (near 0 where the
+        salient code says nothing of the background), and ``auc``, the chance that a target has the longer code of a
+        pair; for each label ``LABEL on salient`` and ``LABEL on common``, the accuracy of a linear probe
+        (cross-validated, on the targets), ``LABEL by neighbour on ...``, that of the nearest other target, and
+        ``LABEL chance``, the share of its most frequent value.
 
         Raises:
             InputError: The model has no such spaces, or the data cannot be used.
