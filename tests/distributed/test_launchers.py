@@ -12,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+import commands
+import small_minilm
+
 STEPS = 8
 LAUNCHERS = {
-    "alone": [],
     "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"],
     "accelerate": [
         "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
@@ -32,12 +34,16 @@ def data(tmp_path_factory) -> Path:
     return path
 
 
-def start(launcher: str, out: Path, data: Path, *more: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable, "-m", *LAUNCHERS[launcher], "likewise", "train", "pairs", "--data", str(data), "--columns",
-        "query=question", "positive=answer", "--out", str(out), "--encoder-layers", "1", "--dropout", "0",
-        "--steps", str(STEPS), "--batch-size", "7", "--precision", "fp32", "--checkpoint-every", "1", "--json", *more,
+def words(out: Path, data: Path, *more: str) -> list[str]:
+    return [
+        "train", "pairs", "--data", str(data), "--columns", "query=question", "positive=answer", "--out", str(out),
+        "--encoder", str(small_minilm.folder()), "--encoder-layers", "1", "--dropout", "0", "--steps", str(STEPS),
+        "--batch-size", "7", "--precision", "fp32", "--checkpoint-every", "1", "--json", *more,
     ]  # fmt: skip
+
+
+def start(launcher: str, out: Path, data: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "likewise", *words(out, data)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -45,7 +51,7 @@ def start(launcher: str, out: Path, data: Path, *more: str) -> subprocess.Popen[
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     try:
-        return process.communicate(timeout=200)
+        return process.communicate(timeout=300)
     finally:
         process.kill()
 
@@ -61,9 +67,8 @@ def losses(out: Path) -> list[float]:
 def whole(data, tmp_path_factory) -> list[float]:
     """The losses of one process that nothing interrupted: a function of the order of rows."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    process = start("alone", out, data)
-    _, stderr = finish(process)
-    assert process.returncode == 0, stderr
+    code, _, stderr = commands.finish(*words(out, data))
+    assert code == 0, stderr
     return losses(out)
 
 
@@ -106,19 +111,17 @@ def test_a_run_whose_process_dies_ends_with_a_message_and_goes_on_with_another_n
     assert "repeat the command with --resume" in stderr
     assert not (out / "likewise.json").exists()
 
-    resumed = start("alone", out, data, "--resume")
-    _, stderr = finish(resumed)
-    assert resumed.returncode == 0, stderr
+    code, _, stderr = commands.finish(*words(out, data, "--resume"))
+    assert code == 0, stderr
     assert losses(out) == pytest.approx(whole, rel=1e-3)
 
 
 def test_sigterm_writes_a_checkpoint_of_the_step_under_way(data, tmp_path):
     out = tmp_path / "run"
-    run = start("alone", out, data, "--checkpoint-every", "1000", "--steps", "400")
-    while not (out / "metrics.csv").exists() and run.poll() is None:
-        time.sleep(0.005)
-    run.terminate()
-    _, stderr = finish(run)
+    run = commands.start(*words(out, data, "--checkpoint-every", "1000", "--steps", "400"))
+    commands.wait_until((out / "metrics.csv").exists, run)
+    run.send_signal(signal.SIGTERM)
+    _, stderr = run.communicate()
     assert run.returncode == 130
     assert "a checkpoint is written. Repeat the command with --resume" in stderr
     assert len(list((out / "checkpoints").iterdir())) == 1

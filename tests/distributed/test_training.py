@@ -11,21 +11,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import commands
+import small_minilm
 from likewise.training.log import TIMING
 
 
-def train(out: Path, data: Path, processes: int, *more: str, method: str = "pairs") -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m"]
-    if processes > 1:
-        launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+def train(out: Path, data: Path, processes: int, *more: str, method: str = "pairs") -> tuple[int | None, str, str]:
     words = [
-        "likewise", "train", method, "--data", data, "--out", out, "--encoder-layers", "1", "--dropout", "0",
-        "--steps", "4", "--batch-size", "7", "--precision", "fp32", "--lr", "1e-3", "--warmup", "0", "--json", *more,
+        "train", method, "--data", data, "--out", out, "--encoder", small_minilm.folder(), "--encoder-layers", "1",
+        "--dropout", "0", "--steps", "4", "--batch-size", "7", "--precision", "fp32", "--lr", "1e-3", "--warmup", "0",
+        "--json", *more,
     ]  # fmt: skip
+    if processes == 1:
+        return commands.finish(*words)
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "likewise"]
+    program = [sys.executable, "-m", *launcher, *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*launcher, *map(str, words)], capture_output=True, text=True, timeout=300, check=False, env=environment
-    )
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    return done.returncode, done.stdout, done.stderr
 
 
 OPTIONS = ("--learn-temperature", "--symmetric")
@@ -42,9 +45,9 @@ def runs(tmp_path_factory) -> dict[int, Path]:
     made = {}
     for processes in (1, 2):
         made[processes] = folder / str(processes)
-        done = train(made[processes], data, processes, *OPTIONS)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["training"]["steps"] == 4
+        code, stdout, stderr = train(made[processes], data, processes, *OPTIONS)
+        assert code == 0, stderr
+        assert json.loads(stdout)["training"]["steps"] == 4
     return made
 
 
@@ -77,8 +80,8 @@ def of_training(out: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_looks_at_the_space_change_nothing_of_what_processes_train(runs, tmp_path, processes):
     out = tmp_path / "run"
-    done = train(out, runs[1].parent / "pairs.jsonl", processes, *OPTIONS, *LOOKS)
-    assert done.returncode == 0, done.stderr
+    code, _, stderr = train(out, runs[1].parent / "pairs.jsonl", processes, *OPTIONS, *LOOKS)
+    assert code == 0, stderr
     assert of_training(out) == of_training(runs[processes])
     plain, looked = (load_file(folder / "model.safetensors") for folder in (runs[processes], out))
     assert all(torch.equal(plain[name], looked[name]) for name in plain)
@@ -91,8 +94,8 @@ def test_looks_at_the_space_change_nothing_of_what_processes_train(runs, tmp_pat
 def test_gradients_of_the_terms_change_nothing_of_what_two_processes_train(runs, tmp_path):
     options = ("--columns", "text=query", "--mlm-weight", "0.1", "--dropout", "0.1")
     for name, more in (("plain", ()), ("looked", LOOKS)):
-        done = train(tmp_path / name, runs[1].parent / "pairs.jsonl", 2, *options, *more, method="simcse")
-        assert done.returncode == 0, done.stderr
+        code, _, stderr = train(tmp_path / name, runs[1].parent / "pairs.jsonl", 2, *options, *more, method="simcse")
+        assert code == 0, stderr
     assert of_training(tmp_path / "plain") == of_training(tmp_path / "looked")
     plain, looked = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "looked"))
     assert all(torch.equal(plain[name], looked[name]) for name in plain)

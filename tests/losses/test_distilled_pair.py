@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from likewise.errors import InputError
+from likewise.heads import PairHead
 from likewise.losses import DistilledPairLoss, PairTask, distillation
 
 BINARY = PairTask.of("binary")
@@ -128,3 +129,42 @@ def test_what_does_not_fit_is_refused():
         distillation(scores, torch.zeros(3, 1))
     with pytest.raises(ValueError, match=r"teacher_scores \[2, 2\]"):
         distillation(scores, torch.zeros(2, 2))
+
+
+OFFICIAL_SCORES = [
+    -1.57899619,
+    -0.69894006,
+    -1.32230532,
+    -0.57024619,
+    -1.4547566,
+    -0.61431314,
+    -1.34314853,
+    -0.47599401,
+]
+OFFICIAL_TOTAL = 2.92560181
+OFFICIAL_GRADIENT = [0.15070741, 0.4005375, -0.06032166]
+OFFICIAL_SUM_OF_WEIGHT_GRADIENTS = 15.45421109
+"""Of the inputs below, by microsoft/Distilled-Sentence-Embedding at 7e3e87bf: ``CombineSiameseHead(3, [5, 2])``
+of ``models/dse_siamese_classifier.py``, and the loss of ``train/trainers/dse_trainer.py`` with cross-entropy and a
+distillation coefficient of 0.4. The gradient is that of the first vector of the first pair."""
+
+
+def test_head_and_loss_are_those_of_the_official_code():
+    def wave(rows, columns, step):
+        return torch.sin(torch.arange(rows * columns, dtype=torch.float64) * step + 0.3).view(rows, columns)
+
+    first, second, teacher = wave(4, 3, 0.7).requires_grad_(), wave(4, 3, 1.1), 2 * wave(4, 2, 0.9)
+    head = PairHead(3, 2, dims=(5,)).double()
+    with torch.no_grad():
+        for i, weight in enumerate(head.parameters()):
+            weight.copy_(0.5 * torch.cos(torch.arange(weight.numel(), dtype=torch.float64) * 0.37 + i).view_as(weight))
+    scores = head(first, second)
+    loss = DistilledPairLoss(PairTask.of("classes", ("no", "yes")), alpha=0.4)
+    terms = loss(scores, torch.tensor([0.0, 1.0, 1.0, 0.0]), teacher_scores=teacher)
+    loss_of_both = total(terms)
+    loss_of_both.backward()
+    assert scores.flatten().tolist() == pytest.approx(OFFICIAL_SCORES, abs=1e-8)
+    assert loss_of_both.item() == pytest.approx(OFFICIAL_TOTAL, abs=1e-8)
+    assert first.grad[0].tolist() == pytest.approx(OFFICIAL_GRADIENT, abs=1e-8)
+    found = sum(weight.grad.abs().sum().item() for weight in head.parameters())
+    assert found == pytest.approx(OFFICIAL_SUM_OF_WEIGHT_GRADIENTS, abs=1e-7)
