@@ -35,6 +35,7 @@ NAMES = {
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
     "isogclr": "temperatures of long-tailed digits against SimCLR and SogCLR, and the gradient of small batches",
     "mochi": "mixtures of the hardest keys of a queue against the queue alone, on digits (MoCo, MoCHi)",
+    "bacon": "known and new digits, long-tailed and partly labelled: two branches against the contrastive one (BaCon)",
     "sepclr": "what only targets have and what the background shares, by SepCLR's codes, on digits over patterns",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
     "hydra": "any two classes as positives under a gate, against pairs of one class and no gate, on digits (Hydra)",

@@ -12,6 +12,7 @@ THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "
 
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "2dmse": {"encoder_layers": 2},
+    "bacon": {"num_classes": 3, "hidden": 16, "head_size": 8, "temperature": 0.07},
     "moco": {"queue_size": 16, "momentum": 0.9},
     "mochi": {"queue_size": 16, "momentum": 0.9, "hardest": 8, "pairs": 4, "with_query": 4, "plain_epochs": 0.1},
 }
@@ -28,6 +29,7 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
+    "bacon": {"view_temperature": 0.1, "warmup_epochs": 100.0, "batch_size": 8, "lr": 1e-2, "augment": "none"},
     "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
     "mochi": {
         **{"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
@@ -69,6 +71,8 @@ def rows(name: str, count: int = 12, optional: bool = False) -> list[dict[str, A
 
 def _labels(name: str, columns: list[Column], i: int) -> dict[str, Any]:
     """Yes or no, or which of two sets, for methods whose labels are not names of any kind."""
+    if name == "bacon":
+        return {"label": f"kind {i % 3}" if i % 3 < 2 and i % 2 else None}
     if name == "sepclr":
         return {"target": ("target", "background")[i % 2]}
     wanted = name in YES_OR_NO and any(column.name == "label" for column in columns)

@@ -72,6 +72,10 @@ OWN = {
         "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
         "max_temperature gradient_clip hidden head_size"
     ),
+    "bacon": (
+        "augment num_classes classes label_weight temperature view_temperature class_temperature teacher_temperature "
+        "prior_weight prior_power debias labelled_rate_power rate_power warmup_epochs estimate_every hidden head_size"
+    ),
     "sepclr": (
         "augment background common_size salient_size hidden temperature salient_weight background_weight "
         "leakage_weight attributes num_attributes"

@@ -1,5 +1,6 @@
 """What stands between a tower and a loss."""
 
+from likewise.heads.cosine_classifier import CosineClassifier
 from likewise.heads.masked_language import MaskedLanguageHead, MaskedLanguageModel
 from likewise.heads.pair import PairHead
 from likewise.heads.pair_gate import GateForm, PairGate
@@ -18,6 +19,7 @@ __all__ = [
     "POST",
     "PRE",
     "BackbonePooler",
+    "CosineClassifier",
     "FixedReweight",
     "GateForm",
     "HeadKind",

@@ -13,11 +13,13 @@ from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedV
 from likewise.losses.other_texts import other_texts
 from likewise.losses.own_vs_negatives import GateNorm, own_vs_negatives
 from likewise.losses.pair_task import PairTask
+from likewise.losses.prior_matching import prior_matching
 from likewise.losses.queue_contrast import MixedScores, mixed_scores, queue_contrast
 from likewise.losses.reduction import RowLosses
 from likewise.losses.routing import load_balance, mutual_information, specified_expert
 from likewise.losses.similarity_mask import SimilarityMask
 from likewise.losses.soft_contrast import soft_contrast
+from likewise.losses.soft_positives import soft_positives
 from likewise.losses.spectral import spectral
 from likewise.losses.table import table_cross_entropy
 
@@ -51,8 +53,10 @@ __all__ = [
     "other_texts",
     "own_vs_negatives",
     "paired_global_contrast",
+    "prior_matching",
     "queue_contrast",
     "soft_contrast",
+    "soft_positives",
     "specified_expert",
     "spectral",
     "table_cross_entropy",

@@ -95,6 +95,10 @@ METHODS = {
         "likewise.methods.vision.mochi:MoCHi",
         "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
     ),
+    "bacon": MethodEntry(
+        "likewise.methods.vision.bacon:BaCon",
+        "Known and new classes in pictures of which some have a label, whatever the sizes of classes",
+    ),
     "sepclr": MethodEntry(
         "likewise.methods.vision.sepclr:SepCLR",
         "What a set of pictures has and a background set has not: a common and a salient code",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Temperatures"]
 
 BINS = 30
-PICTURE = 64
-"""Side of a picture on the page, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +205,8 @@ def _training_data(model: Model, data: str, columns: tuple[str, ...]) -> Table:
 
 def _show(page: Fragment, rows: Sequence[Mapping[str, Any]], table: Table | None) -> None:
     """Put rows on a page: as pictures, or as a table of where they are."""
+    from likewise.report.pictures import picture_gallery
+
     if table is None:
         names = ["row", "place", *(["label"] if rows and "label" in rows[0] else []), "temperature"]
         cells = [
@@ -218,23 +215,10 @@ def _show(page: Fragment, rows: Sequence[Mapping[str, Any]], table: Table | None
         page.table(names, cells, numbers=["row", "temperature"])
         return
     images = table.rows([row["row"] for row in rows])
-    parts = [_picture(one["image"], row) for one, row in zip(images, rows, strict=True)]
-    page.raw(f'<div style="display:flex;flex-wrap:wrap;gap:10px">{"".join(parts)}</div>')
+    shown = ((one["image"].rgb(), _words(row), str(row["place"])) for one, row in zip(images, rows, strict=True))
+    page.raw(picture_gallery(shown))
 
 
-def _picture(image: Any, row: Mapping[str, Any]) -> str:
-    from PIL.Image import Resampling
-
-    picture = image.rgb()
-    scale = PICTURE / max(picture.size)
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
-    held = io.BytesIO()
-    picture.resize(size, Resampling.NEAREST if scale > 1 else Resampling.LANCZOS).save(held, format="PNG")
+def _words(row: Mapping[str, Any]) -> str:
     said = f"{row['label']}: " if row.get("label") is not None else ""
-    label = html.escape(f"{said}{row['temperature']:.3f}")
-    place = html.escape(str(row["place"]), quote=True)
-    code = base64.b64encode(held.getvalue()).decode()
-    return (
-        f'<figure style="margin:0;text-align:center"><img src="data:image/png;base64,{code}" alt="{place}" '
-        f'title="{place}" width="{size[0]}" height="{size[1]}"><figcaption class="soft">{label}</figcaption></figure>'
-    )
+    return f"{said}{row['temperature']:.3f}"

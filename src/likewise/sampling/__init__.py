@@ -1,6 +1,7 @@
 """What shares a batch: order, groups, mixtures, duplicates kept apart, hard negatives, drawn pairs; and the loader."""
 
 from likewise.sampling.batches import BatchPlan, PlannedBatch
+from likewise.sampling.class_rates import class_rates, kept_by_rate
 from likewise.sampling.cocitation import cocited_pairs, pairs_never_cocited
 from likewise.sampling.duplicates import RowKeys, duplicate_keys, text_key
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
@@ -39,12 +40,14 @@ __all__ = [
     "StreamPlan",
     "SurfaceMeasure",
     "SurfaceTexts",
+    "class_rates",
     "cocited_pairs",
     "describe_pairs",
     "duplicate_keys",
     "find_candidates",
     "groups_of",
     "inverse_propensity",
+    "kept_by_rate",
     "mine",
     "pairs_never_cocited",
     "plan_batches",

@@ -3,7 +3,7 @@
 from likewise.views.base import Batch, Views
 from likewise.views.context import ContextViews, context_pair
 from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation
-from likewise.views.labels import FlaggedViews, LabelledViews
+from likewise.views.labels import NO_LABEL, FlaggedViews, LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
 from likewise.views.replaced import ReplacedViews
@@ -12,6 +12,7 @@ from likewise.views.text import PairViews, Swapped, TextChange, TextInput, TextV
 
 __all__ = [
     "AUGMENTATIONS",
+    "NO_LABEL",
     "Augmentation",
     "AugmentationName",
     "Batch",

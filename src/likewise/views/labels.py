@@ -13,12 +13,15 @@ import torch
 from likewise.memory import LabelTable
 from likewise.views.base import Batch, Views
 
-__all__ = ["FlaggedViews", "LabelledViews"]
+__all__ = ["NO_LABEL", "FlaggedViews", "LabelledViews"]
+
+NO_LABEL = -1
+"""Number of the label of a row that has none."""
 
 
 @dataclass(frozen=True)
 class LabelledViews:
-    """What other views make of a row, with ``label``, int64 ``[B]``, and perhaps ``label_vector``, ``[B, L]``.
+    """What other views make of a row, with ``label``, int64 ``[B]`` (-1: none), perhaps ``label_vector`` ``[B, L]``.
 
     Args:
         views: Makes the rest of the batch.
@@ -35,7 +38,8 @@ class LabelledViews:
     def __call__(self, row: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
         """Make the inputs of one row, and pick its label."""
         label = row[self.column]
-        return {**self.views(row, random), "label": self._numbers[label] if self.classes else int(label)}
+        number = NO_LABEL if label is None else self._numbers[label] if self.classes else int(label)
+        return {**self.views(row, random), "label": number}
 
     def collate(self, examples: Sequence[dict[str, Any]], row_index: Sequence[int]) -> Batch:
         """Put ``B`` rows together, and look their labels up."""
