@@ -91,7 +91,7 @@ def store_study(name: str, made: StudyResult, **about: Any) -> Path:
         title=found.plan.config.name,
         budget=content["budget"],
         baseline=content["baseline"],
-        start=content["start"],
+        start={**content["start"], "name": _without_paths([content["start"]["name"]])[0]},
         **about,
     )
 

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from likewise.errors import InputError, RunError, unknown
 from likewise.versions import installed_versions
@@ -94,11 +94,11 @@ class Model:
         Raises:
             InputError: It reads something else.
         """
-        from likewise.encoders import TextEncoder
+        from likewise.encoders import ImageEncoder
 
-        if not isinstance(self.embedder, TextEncoder):
+        if isinstance(self.embedder, ImageEncoder):
             raise InputError(f"{self.embedder.name} reads pictures; this is for models that read texts.")
-        return self.embedder
+        return cast("TextEncoder", self.embedder)
 
     @property
     def image_encoder(self) -> ImageEncoder:

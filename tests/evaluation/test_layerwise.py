@@ -41,7 +41,7 @@ def test_a_number_that_is_small_is_read_as_well_as_a_large_one_once_standardised
     assert first == pytest.approx(second, abs=0.05)
     assert second > 0.9
     plain = probe(reader(4), SPLIT, bootstrap=0).settings
-    assert (plain["standardised"], found["by 1.0"].result.settings["standardised"]) == (False, True)
+    assert (plain["standardise"], found["by 1.0"].result.settings["standardise"]) == (False, True)
     assert found["by 1.0"].effective_rank > found["by 1e-06"].effective_rank
     assert found["by 1.0"].worst is None
 

@@ -41,7 +41,7 @@ def sinkhorn(
     Source: Cuturi 2013, arXiv 1306.0895; Peyre, Cuturi 2019, arXiv 1803.00567, section 4.4.
 
     Example:
-        >>> sinkhorn(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), epsilon=0.1)
+        >>> sinkhorn(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), epsilon=0.01)
         tensor([[0.5000, 0.0000],
                 [0.0000, 0.5000]])
     """

@@ -124,7 +124,7 @@ def probe(
             "C": 10**-exponent,
             "max_iterations": max_iterations,
             "converged": bool((model.n_iter_ < max_iterations).all()),
-            "standardised": standardise,
+            "standardise": standardise,
         },
         precision=precision,
         bootstrap=bootstrap,
