@@ -113,7 +113,7 @@ def rows_of(digits, count=60):
     ]
 
 
-def test_a_run_estimates_goes_on_to_the_bit_and_its_classes_are_found(digits, tmp_path):
+def test_a_run_estimates_goes_on_to_the_bit_and_its_classes_are_found(digits, tmp_path, browse):
     rows = rows_of(digits)
     settings = {**SMALL, "num_classes": 5, "estimate_every": 1, "warmup_epochs": 0.5, "seed": 3, "checkpoint_every": 5}
     model = likewise.train("bacon", rows, out=tmp_path / "whole", steps=10, progress=False, **settings)
@@ -141,6 +141,7 @@ def test_a_run_estimates_goes_on_to_the_bit_and_its_classes_are_found(digits, tm
     assert {"all", "old", "new_accuracy"} <= set(found.figures)
     listed = [json.loads(line) for line in (out / "classes.jsonl").read_text().splitlines()]
     assert len(listed) == len(others)
+    browse(out / "classes.html").assert_sound()
     page = (out / "classes.html").read_text()
     assert page.count("data:image/png") == sum(min(2, row["pictures"]) for row in found.rows)
 

@@ -62,7 +62,7 @@ def class_counts(clusters: Ints, labels: Ints, num_classes: int, known: int) -> 
 
     Known classes are matched to clusters by the share of a cluster that their labelled rows are; a share, because large
     clusters would else take every class. The sizes of the matched clusters go to known classes by rank: the class with
-    the fewest labelled rows gets the smallest. The sizes of all other clusters follow, the largest first.
+    the fewest labelled rows gets the smallest; of equal ones each its own. The sizes of all other clusters follow, the largest first.
 
     Args:
         clusters: Cluster of each row, in [0, num_classes).
@@ -86,7 +86,7 @@ def class_counts(clusters: Ints, labels: Ints, num_classes: int, known: int) -> 
     np.add.at(together, (clusters[has], labels[has]), 1)
     of_known = matched(together / np.maximum(sizes, 1)[:, None])
     counts = np.empty(num_classes)
-    by_size = np.argsort(np.bincount(labels[has], minlength=known), kind="stable")
+    by_size = np.lexsort((sizes[of_known], np.bincount(labels[has], minlength=known)))
     counts[by_size] = np.sort(sizes[of_known])
     counts[known:] = -np.sort(-np.delete(sizes, of_known))
     return np.maximum(counts, 1.0)
