@@ -62,7 +62,8 @@ def class_counts(clusters: Ints, labels: Ints, num_classes: int, known: int) -> 
 
     Known classes are matched to clusters by the share of a cluster that their labelled rows are; a share, because large
     clusters would else take every class. The sizes of the matched clusters go to known classes by rank: the class with
-    the fewest labelled rows gets the smallest; of equal ones each its own. The sizes of all other clusters follow, the largest first.
+    the fewest labelled rows gets the smallest; of equal ones each its own. The sizes of all other clusters follow, the
+    largest first.
 
     Args:
         clusters: Cluster of each row, in [0, num_classes).
