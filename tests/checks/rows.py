@@ -26,6 +26,7 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 """Settings under which a method reads the columns that it may have."""
 
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
+    "contrastive-behaviour": {"temperature": 0.1, "augment": "none", "bank_momentum": 0.0, "lr": 3e-3},
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
     "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},

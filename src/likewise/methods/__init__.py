@@ -95,6 +95,10 @@ METHODS = {
         "likewise.methods.vision.mochi:MoCHi",
         "Embeddings of pictures without labels: a queue, and mixtures of its hardest negatives",
     ),
+    "contrastive-behaviour": MethodEntry(
+        "likewise.methods.vision.contrastive_behaviour:ContrastiveBehaviour",
+        "Embeddings of pictures against a vector of every other, or the hardest of them; which temperature to choose",
+    ),
     "sepclr": MethodEntry(
         "likewise.methods.vision.sepclr:SepCLR",
         "What a set of pictures has and a background set has not: a common and a salient code",
