@@ -73,7 +73,7 @@ def test_steps_are_those_of_the_paper_and_the_bank_follows_after_them(case):
     method = with_table(values, bank_momentum=0.75, **case)
     bank, settings = method.bank.vectors.clone(), method.config
     for rows in ([5, 1, 3], [0, 1], [4, 2, 1, 3]):
-        own = torch.tensor(rows)
+        own, before = torch.tensor(rows), method.bank.vectors.clone()
         leaf = values.clone().requires_grad_()
         first, second = F.normalize(leaf[own], dim=1), F.normalize(leaf[own + 100], dim=1)
         if settings.positive == "view":
@@ -87,7 +87,7 @@ def test_steps_are_those_of_the_paper_and_the_bank_follows_after_them(case):
         assert ("hardness" in output.metrics) == (method._kept is not None)
         output.loss.backward()
         assert_close(method.encoder.table.grad, leaf.grad, rtol=1e-9, atol=1e-12)
-        assert torch.equal(method.bank.vectors, bank)
+        assert torch.equal(method.bank.vectors, before)  # it follows after the step
         with torch.no_grad():
             values = values - 0.3 * leaf.grad
             method.encoder.table.copy_(values)
