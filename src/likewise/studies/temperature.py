@@ -188,7 +188,7 @@ class TemperatureSweep(Product):
             if "keep_fraction" not in shared:
                 raise InputError(f"{config.method} has no loss with the hardest negatives only; leave --hard out.")
             hard = {"keep_fraction": self.hard, "keep_top_k": None}
-            arms[f"hardest {self.hard:.2%}"] = {**arms[OWN], **hard}
+            arms[f"hardest {100 * self.hard:g} %"] = {**arms[OWN], **hard}
         labelled = self.labelled or (self.data if self._space().labels is not None else "")
         where = {"columns": list(self.columns)} if self.columns else {}
         space, name = {"data": labelled or self.data, "max_rows": self.max_rows, **where}, _space_of(model)
@@ -275,11 +275,12 @@ def _rows(found: Comparison, own: float) -> list[dict[str, Any]]:
             continue
         made: dict[str, Any] = {"arm": arm.family, "temperature": float(arm.varied["temperature"])}
         for name in ("uniformity", "tolerance", "neighbours", "probe", "penalty_entropy", "effective_negatives"):
-            if name in geometry[arm.name]:
+            if name in ("neighbours", "probe"):  # a space has a figure of the first name too
+                if (arm.name, name) in measured:
+                    made[name] = round(measured[arm.name, name].mean, 4)
+            elif name in geometry[arm.name]:
                 values = geometry[arm.name][name]
                 made[name] = round(sum(values) / len(values), 4)
-            elif (arm.name, name) in measured:
-                made[name] = round(measured[arm.name, name].mean, 4)
         if (arm.name, "neighbours") in measured:
             made["verdict"] = measured[arm.name, "neighbours"].verdict
         rows.append(made)
