@@ -34,7 +34,7 @@ NAMES = {
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
     "isogclr": "temperatures of long-tailed digits against SimCLR and SogCLR, and the gradient of small batches",
-    "contrastive_behaviour": "temperatures, no softmax, and the hardest negatives only, on digits: evenness and tolerance",
+    "contrastive_behaviour": "temperatures, no softmax, and hard negatives alone: what they do to a space of digits",
     "mochi": "mixtures of the hardest keys of a queue against the queue alone, on digits (MoCo, MoCHi)",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
     "hydra": "any two classes as positives under a gate, against pairs of one class and no gate, on digits (Hydra)",

@@ -72,6 +72,10 @@ OWN = {
         "augment temperature individual_temperatures gamma rho temperature_rate gradient_weight min_temperature "
         "max_temperature gradient_clip hidden head_size"
     ),
+    "contrastive-behaviour": (
+        "augment loss temperature keep_top_k keep_fraction negative_weight positive bank_momentum hidden head_size "
+        "last_norm"
+    ),
     "sepclr": (
         "augment background common_size salient_size hidden temperature salient_weight background_weight "
         "leakage_weight attributes num_attributes"
