@@ -34,6 +34,7 @@ NAMES = {
     "mse2d": "2DMSE against the last layer alone and against nested widths, at every depth and width; and its speed",
     "moe_cocitation": "experts against one dense encoder and two specialists, on domains that ask for opposite things",
     "isogclr": "temperatures of long-tailed digits against SimCLR and SogCLR, and the gradient of small batches",
+    "contrastive_behaviour": "temperatures, no softmax, and hard negatives alone: what they do to a space of digits",
     "mochi": "mixtures of the hardest keys of a queue against the queue alone, on digits (MoCo, MoCHi)",
     "bacon": "known and new digits, long-tailed and partly labelled: two branches against the contrastive one (BaCon)",
     "sepclr": "what only targets have and what the background shares, by SepCLR's codes, on digits over patterns",

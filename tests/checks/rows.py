@@ -27,6 +27,7 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 """Settings under which a method reads the columns that it may have."""
 
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
+    "contrastive-behaviour": {"temperature": 0.1, "augment": "none", "bank_momentum": 0.0, "lr": 3e-3},
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
     "bacon": {"view_temperature": 0.1, "warmup_epochs": 100.0, "batch_size": 8, "lr": 1e-2, "augment": "none"},

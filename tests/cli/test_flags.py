@@ -76,6 +76,10 @@ OWN = {
         "augment num_classes classes label_weight temperature view_temperature class_temperature teacher_temperature "
         "prior_weight prior_power debias labelled_rate_power rate_power warmup_epochs estimate_every hidden head_size"
     ),
+    "contrastive-behaviour": (
+        "augment loss temperature keep_top_k keep_fraction negative_weight positive bank_momentum hidden head_size "
+        "last_norm"
+    ),
     "sepclr": (
         "augment background common_size salient_size hidden temperature salient_weight background_weight "
         "leakage_weight attributes num_attributes"

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from likewise.errors import InputError
-from likewise.heads import FixedReweight, SymmetricReLU, TappedHead
+from likewise.heads import FixedReweight, MLPProjector, SymmetricReLU, TappedHead
 
 
 def test_the_fixed_head_multiplies_by_powers_and_has_nothing_to_train():
@@ -92,6 +92,27 @@ def test_a_head_is_rebuilt_from_what_is_kept_of_it(kind):
     again = TappedHead.of(head.kept())
     assert again.settings == head.settings
     assert_close(again.taps(features), head.taps(features), rtol=0, atol=0)
+
+
+def test_with_batch_norm_it_is_the_projector_and_is_rebuilt_with_its_statistics():
+    torch.manual_seed(0)
+    head = TappedHead("mlp", 4, hidden=5, out_features=3, batch_norm=True, last_norm=True)
+    plain = MLPProjector(4, 5, 3, last_norm=True)
+    weights = [*head.parameters()]
+    assert [p.shape for p in weights] == [p.shape for p in plain.parameters()]
+    with torch.no_grad():
+        for own, other in zip(plain.parameters(), weights, strict=True):
+            own.copy_(other)
+    features = torch.randn(9, 4)
+    given = head(features)
+    assert torch.equal(given, plain(features))
+    assert_close(given.mean(0), torch.zeros(3), rtol=0, atol=1e-6)
+    assert_close(given.var(0, correction=0), torch.ones(3), rtol=0, atol=1e-3)
+    again = TappedHead.of(head.kept())
+    assert again.settings == head.settings
+    assert torch.equal(again(features), head.eval()(features))
+    with pytest.raises(ValueError, match="a head 'none' has no layers for batch norm"):
+        TappedHead("none", 4, last_norm=True)
 
 
 def test_what_a_head_cannot_be_is_said():

@@ -8,7 +8,13 @@ from likewise.geometry.gap import centroid_gap, cross_uniformity, separability
 from likewise.geometry.gradients import GradientShare, gradient_shares
 from likewise.geometry.groups import isotropy, tolerance
 from likewise.geometry.histograms import Histogram, similarity_histograms
-from likewise.geometry.negatives import FalseNegatives, effective_negatives, false_negatives, penalty_entropy
+from likewise.geometry.negatives import (
+    FalseNegatives,
+    effective_negatives,
+    false_negatives,
+    penalty_entropy,
+    same_label_push,
+)
 from likewise.geometry.neighbours import Hubness, duplicates, hubness
 from likewise.geometry.spectrum import Spectrum, channel_correlation, effective_rank, singular_values, spectrum
 from likewise.geometry.sphere import (
@@ -52,6 +58,7 @@ __all__ = [
     "partial_correlation",
     "penalty_entropy",
     "positive_cosine",
+    "same_label_push",
     "separability",
     "similarity_histograms",
     "singular_values",

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from likewise.pairwise import PairOptions, Side
 
-__all__ = ["FalseNegatives", "effective_negatives", "false_negatives", "penalty_entropy", "same_label_share"]
+__all__ = [
+    "FalseNegatives",
+    "effective_negatives",
+    "false_negatives",
+    "penalty_entropy",
+    "same_label_push",
+    "same_label_share",
+]
 
 _EQUAL = 1e-6
 """What float32 leaves between two computations of one cosine."""
@@ -96,6 +103,49 @@ def effective_negatives(
     """
     entropy = penalty_entropy(query, key, temperature=temperature)
     return math.exp(float(entropy.double().mean()))
+
+
+@torch.no_grad()
+def same_label_push(x: Float[Tensor, "N D"], labels: Tensor | Sequence[Any], *, temperature: float) -> float:
+    """How much of the push of a softmax loss goes to rows of the row's own class.
+
+    ``mean_i sum_j r_ij [l_i = l_j]`` with the relative penalty ``r_ij`` of :func:`penalty_entropy` over all other rows.
+
+    Args:
+        x: Vectors; rows are put on the unit sphere first.
+        labels: The class of each row, integers or names.
+        temperature: Divisor of the cosines, > 0, no unit.
+
+    Returns:
+        A share in [0, 1]. At a high temperature it is that of the pairs of one class; in a space where classes lie
+        together it rises as the temperature falls, because the nearest rows are the row's own kind.
+
+    Raises:
+        ValueError: temperature <= 0, fewer than two rows, the numbers of rows and labels differ, a row is not finite or
+            is zero.
+
+    Cost: Two products of N x N x D, O(N D) memory.
+    Source: Wang and Liu 2021, arXiv 2012.09740, section 4 (why a low temperature tears classes apart).
+
+    Example:
+        >>> angles = torch.deg2rad(torch.tensor([0.0, 60.0, 180.0, 240.0]))
+        >>> rows = torch.stack([angles.cos(), angles.sin()], 1)
+        >>> [round(same_label_push(rows, [0, 0, 1, 1], temperature=t), 3) for t in (0.1, 1.0, 100.0)]
+        [1.0, 0.63, 0.336]
+    """
+    if not temperature > 0:
+        raise ValueError(f"same_label_push: temperature is {temperature}; a number above 0 is accepted. Give one.")
+    rows = unit_rows(x, "same_label_push", at_least=2)
+    numbers, _ = grouped(labels, len(rows), "same_label_push")
+    numbers = numbers.to(rows.device)
+    scale = 1 / temperature
+    own = pairwise.logsumexp(rows, rows, scale=scale, mask_mod=_other_of_its_class, rows=(numbers,), columns=(numbers,))
+    total = pairwise.logsumexp(rows, rows, scale=scale, mask_mod=other_row)
+    return float((own.double() - total).exp().mean())
+
+
+def _other_of_its_class(row: Side, column: Side) -> Tensor:
+    return (row[0] == column[0]) & other_row(row, column)
 
 
 class FalseNegatives(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
+from likewise.encoders.batch_norm import BatchNorm
 from likewise.errors import unknown
 from likewise.heads.reweight import FixedReweight
 from likewise.heads.symmetric_relu import SymmetricReLU
@@ -37,8 +38,8 @@ class TappedHead(nn.Module):
     reweight  :class:`FixedReweight`                              pre, post
     ========  ==================================================  ==========================
 
-    The tap of a layer lies behind its non-linearity. There is no batch norm: behind the last layer it would make all
-    directions alike again, which is what is asked about.
+    The tap of a layer lies behind its non-linearity. There is no batch norm unless it is asked for: behind the last
+    layer it makes all directions alike again.
 
     Args:
         kind: One of the above.
@@ -46,6 +47,8 @@ class TappedHead(nn.Module):
         hidden: Length of what is between the layers (mlp, mlp3); None: ``in_features``.
         out_features: Length of what goes out (linear, mlp, mlp3); None: ``in_features``.
         kappa: Ratio of neighbouring weights (reweight), >= 1.
+        batch_norm: Whether batch norm, over the rows of all processes, stands before each ReLU (mlp, mlp3).
+        last_norm: Whether batch norm without weights follows the last layer (linear, mlp, mlp3).
 
     Raises:
         InputError: An unknown kind.
@@ -67,6 +70,8 @@ class TappedHead(nn.Module):
         hidden: int | None = None,
         out_features: int | None = None,
         kappa: float = 1.05,
+        batch_norm: bool = False,
+        last_norm: bool = False,
     ) -> None:
         super().__init__()
         if kind not in get_args(HeadKind):
@@ -79,8 +84,10 @@ class TappedHead(nn.Module):
                 f"TappedHead: a head '{kind}' keeps the {in_features} numbers of a feature, but {hidden} between its "
                 f"layers and {out_features} behind them are asked for; leave hidden and out_features out."
             )
+        if kind in ("none", "symrelu", "reweight") and (batch_norm or last_norm):
+            raise ValueError(f"TappedHead: a head '{kind}' has no layers for batch norm; leave it out.")
         self.kind, self.in_features, self.out_features, self.kappa = kind, in_features, out_features, kappa
-        self.hidden = hidden
+        self.hidden, self.batch_norm, self.last_norm = hidden, batch_norm, last_norm
         layers: list[nn.Module]
         if kind == "reweight":
             layers = [FixedReweight(in_features, kappa)]
@@ -88,10 +95,10 @@ class TappedHead(nn.Module):
             layers = [nn.Sequential(_identity(in_features), SymmetricReLU()), _identity(in_features)]
         else:
             widths = [in_features, *[hidden] * {"none": -1, "linear": 0, "mlp": 1, "mlp3": 2}[kind]]
-            layers = [
-                nn.Sequential(nn.Linear(before, behind), nn.ReLU()) for before, behind in itertools.pairwise(widths)
-            ]
-            layers += [] if kind == "none" else [nn.Linear(widths[-1], out_features)]
+            layers = [_layer(before, behind, batch_norm) for before, behind in itertools.pairwise(widths)]
+            if kind != "none":
+                last = nn.Linear(widths[-1], out_features, bias=not last_norm)
+                layers.append(nn.Sequential(last, BatchNorm(out_features, affine=False)) if last_norm else last)
         names = [*(f"layer{number}" for number in range(1, len(layers))), POST][: len(layers)]
         self.layers = nn.ModuleDict(dict(zip(names, layers, strict=True)))
 
@@ -106,7 +113,7 @@ class TappedHead(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """What it was built from."""
-        names = ("kind", "in_features", "hidden", "out_features", "kappa")
+        names = ("kind", "in_features", "hidden", "out_features", "kappa", "batch_norm", "last_norm")
         return {name: getattr(self, name) for name in names}
 
     def kept(self) -> dict[str, Any]:
@@ -157,6 +164,11 @@ class TappedHead(nn.Module):
     def _check(self, tap: str) -> None:
         if tap not in self.tap_names:
             raise unknown(f"tap of a head '{self.kind}'", tap, self.tap_names)
+
+
+def _layer(before: int, behind: int, batch_norm: bool) -> nn.Sequential:
+    norm = [BatchNorm(behind)] if batch_norm else []
+    return nn.Sequential(nn.Linear(before, behind, bias=not batch_norm), *norm, nn.ReLU())
 
 
 def _identity(dim: int) -> nn.Linear:

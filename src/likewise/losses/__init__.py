@@ -7,6 +7,7 @@ from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.gaussian import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
 from likewise.losses.global_contrast import GlobalTerms, global_contrast, paired_global_contrast
+from likewise.losses.hard_contrast import hard_contrast, hardest_threshold, simple_contrast
 from likewise.losses.info_nce import InfoNCE, info_nce
 from likewise.losses.listwise import listwise_distillation
 from likewise.losses.nested import LayerWeighting, Nested2D, NestedDraw, NestedVariant, nested_widths
@@ -43,6 +44,8 @@ __all__ = [
     "gaussian_alignment",
     "gaussian_uniformity",
     "global_contrast",
+    "hard_contrast",
+    "hardest_threshold",
     "info_nce",
     "joint_entropy",
     "listwise_distillation",
@@ -55,6 +58,7 @@ __all__ = [
     "paired_global_contrast",
     "prior_matching",
     "queue_contrast",
+    "simple_contrast",
     "soft_contrast",
     "soft_positives",
     "specified_expert",

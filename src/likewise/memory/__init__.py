@@ -1,6 +1,7 @@
-"""What outlives a step: keys, slow towers, teachers' scores, prototypes, transport plans, numbers of a row."""
+"""What outlives a step: keys, slow towers, teachers' scores, prototypes, transport plans, what belongs to a row."""
 
 from likewise.memory.bank import KeyBank
+from likewise.memory.feature_bank import FeatureBank
 from likewise.memory.global_contrast import GlobalContrastState, RobustTemperature
 from likewise.memory.independent import IndependentComponents
 from likewise.memory.label_table import LabelTable
@@ -12,6 +13,7 @@ from likewise.memory.sinkhorn import sinkhorn
 from likewise.memory.teacher_scores import TeacherScores
 
 __all__ = [
+    "FeatureBank",
     "GlobalContrastState",
     "IndependentComponents",
     "KeyBank",

@@ -13,7 +13,7 @@ from likewise import distributed
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-__all__ = ["PerSampleState"]
+__all__ = ["PerSampleState", "check_rows"]
 
 
 class PerSampleState(nn.Module):
@@ -67,12 +67,12 @@ class PerSampleState(nn.Module):
         Raises:
             ValueError: A number lies outside [0, n).
         """
-        self._check(rows)
+        check_rows("PerSampleState", rows, len(self))
         return self.field(name)[rows]
 
     def was_seen(self, rows: Int[Tensor, "B"]) -> Bool[Tensor, "B"]:
         """Return whether each of some rows was ever written."""
-        self._check(rows)
+        check_rows("PerSampleState", rows, len(self))
         return self.seen[rows]
 
     @torch.no_grad()
@@ -98,12 +98,7 @@ class PerSampleState(nn.Module):
                 )
         counts = distributed.row_counts(len(rows))
         everywhere = distributed.gather_rows(rows, with_grad=False, counts=counts)
-        self._check(everywhere)
-        if len(everywhere.unique()) < len(everywhere):
-            raise ValueError(
-                f"PerSampleState: {len(everywhere) - len(everywhere.unique())} rows are in the batch twice; each has "
-                "one value. Draw batches in which a row stands once."
-            )
+        check_rows("PerSampleState", everywhere, len(self), once=True)
         for name, value in values.items():
             into = self.field(name)
             into[everywhere] = distributed.gather_rows(value.detach().to(into.dtype), with_grad=False, counts=counts)
@@ -113,11 +108,28 @@ class PerSampleState(nn.Module):
         """Return the sizes, for printing."""
         return f"num_rows={len(self)}, fields={', '.join(self.fields)}"
 
-    def _check(self, rows: Tensor) -> None:
-        if rows.ndim != 1 or rows.dtype != torch.int64:
-            raise ValueError(f"PerSampleState: rows is {rows.dtype} {list(rows.shape)}; it is int64 [B], row numbers.")
-        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self):
-            raise ValueError(
-                f"PerSampleState: rows go from {int(rows.min())} to {int(rows.max())}; the table has {len(self)}, from "
-                "0 on. Give numbers of rows in the table that the state was made for."
-            )
+
+def check_rows(name: str, rows: Tensor, num_rows: int, *, once: bool = False) -> None:
+    """Refuse what are no numbers of rows in a table.
+
+    Args:
+        name: Who asks, for the message.
+        rows: int64 ``[B]``.
+        num_rows: Rows of the table.
+        once: Whether a number may stand there once only.
+
+    Raises:
+        ValueError: They are not of this form, a number lies outside the table, or is there twice.
+    """
+    if rows.ndim != 1 or rows.dtype != torch.int64:
+        raise ValueError(f"{name}: rows is {rows.dtype} {list(rows.shape)}; it is int64 [B], row numbers.")
+    if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < num_rows:
+        raise ValueError(
+            f"{name}: rows go from {int(rows.min())} to {int(rows.max())}; the table has {num_rows}, from 0 on. Give "
+            "numbers of rows in the table that the state was made for."
+        )
+    if once and len(rows.unique()) < len(rows):
+        raise ValueError(
+            f"{name}: {len(rows) - len(rows.unique())} rows are in the batch twice; each has one value. Draw batches "
+            "in which a row stands once."
+        )

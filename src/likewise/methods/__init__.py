@@ -99,6 +99,10 @@ METHODS = {
         "likewise.methods.vision.bacon:BaCon",
         "Known and new classes in pictures of which some have a label, whatever the sizes of classes",
     ),
+    "contrastive-behaviour": MethodEntry(
+        "likewise.methods.vision.contrastive_behaviour:ContrastiveBehaviour",
+        "Embeddings of pictures against a vector of every other, or the hardest of them; which temperature to choose",
+    ),
     "sepclr": MethodEntry(
         "likewise.methods.vision.sepclr:SepCLR",
         "What a set of pictures has and a background set has not: a common and a salient code",

@@ -14,6 +14,7 @@ from likewise.pairwise.operands import operand_values, operands_are_rounded, wit
 from likewise.pairwise.pairs import PairOptions
 from likewise.pairwise.reducers import ScoreFunction
 from likewise.pairwise.reductions import SoftmaxTerms, expectation, logsumexp, softmax_terms, sum
+from likewise.pairwise.selection import kth
 from likewise.pairwise.sides import MaskMod, Over, Precision, Score, ScoreMod, Side, Tile, Vectors
 from likewise.pairwise.whole import whole_cross_entropy
 
@@ -31,6 +32,7 @@ __all__ = [
     "Vectors",
     "expectation",
     "histogram",
+    "kth",
     "logsumexp",
     "operand_values",
     "operands_are_rounded",

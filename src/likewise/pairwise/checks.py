@@ -14,7 +14,7 @@ from likewise.errors import NotFiniteError
 if TYPE_CHECKING:
     from likewise.pairwise.pairs import Pairs
 
-__all__ = ["check_largest_score", "check_values", "forbid_second_derivative"]
+__all__ = ["check_largest_score", "check_score_mod", "check_values", "forbid_second_derivative"]
 
 
 def check_largest_score(pairs: Pairs, largest: float) -> None:
@@ -43,6 +43,22 @@ def _raise_for_row(name: str, side: str, fine: Tensor, problem: str) -> None:
         raise NotFiniteError(
             f"{name}: {side} has {problem} in row {int(bad[0])} ({len(bad)} of {len(fine)} rows have one); "
             "all values must be finite. Look for a division by zero or a diverged model before this call."
+        )
+
+
+def check_score_mod(pairs: Pairs, score: Tensor, rows: slice) -> None:
+    """Raise ``NotFiniteError`` (a ``ValueError``) that names the row if a ``score_mod`` gives NaN.
+
+    Args:
+        pairs: The call; where it has no ``score_mod`` nothing is looked at.
+        score: What it made of a tile.
+        rows: Which rows of query these are.
+    """
+    if pairs.score_mod is not None and bool(score.isnan().any()):
+        row = int(score.isnan().any(1).nonzero()[0]) + rows.start
+        raise NotFiniteError(
+            f"{pairs.name}: the score_mod gives NaN in row {row} of query; scores are numbers, or -inf to leave a pair "
+            "out. Look for a logarithm or division of zero in it."
         )
 
 

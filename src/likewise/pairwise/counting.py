@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch import Tensor
 
-from likewise.errors import NotFiniteError
+from likewise.pairwise.checks import check_score_mod
 from likewise.pairwise.operands import without_autocast
 from likewise.pairwise.pairs import PairOptions, Pairs
 from likewise.pairwise.tilewise import Tiles
@@ -66,12 +66,7 @@ def histogram(
     with without_autocast(pairs.device):
         for rows, columns, scores in tiles:
             score = pairs.modify(scores, pairs.row_side(rows), pairs.column_side(columns))
-            if pairs.score_mod is not None and bool(score.isnan().any()):
-                row = int(score.isnan().any(1).nonzero()[0]) + rows.start
-                raise NotFiniteError(
-                    f"histogram: the score_mod gives NaN in row {row} of query; scores are numbers, or -inf to leave a "
-                    "pair out. Look for a logarithm or division of zero in it."
-                )
+            check_score_mod(pairs, score, rows)
             place = torch.bucketize(score, edges, right=True, out_int32=True)
             left_out = pairs.left_out(rows, columns)
             if left_out is not None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch import Tensor
 
-from likewise.errors import NotFiniteError
-from likewise.pairwise.checks import check_largest_score
+from likewise.pairwise.checks import check_largest_score, check_score_mod
 from likewise.pairwise.operands import Operands, make_operands, without_autocast
 from likewise.pairwise.pairs import PairOptions, Pairs
 
@@ -107,12 +106,7 @@ def _scores(
         factor.scores(columns, score)
     if pairs.score_mod is not None:
         score = pairs.modify(scores, pairs.row_side(rows), pairs.column_side(columns))
-        if bool(score.isnan().any()):
-            row = int(score.isnan().any(1).nonzero()[0]) + rows.start
-            raise NotFiniteError(
-                f"topk: the score_mod gives NaN in row {row} of query; scores are numbers, or -inf to leave a pair "
-                "out. Look for a logarithm or division of zero in it."
-            )
+        check_score_mod(pairs, score, rows)
         scores[0].copy_(score)
     left_out = pairs.left_out(rows, columns)
     if left_out is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from likewise.pairwise.pairs import PairOptions
     from likewise.pairwise.sides import Vectors
 
-__all__ = ["AllPairs", "all_pairs", "expectation", "histogram", "logsumexp", "softmax_bce", "sum", "topk"]
+__all__ = ["AllPairs", "all_pairs", "expectation", "histogram", "kth", "logsumexp", "softmax_bce", "sum", "topk"]
 
 
 class AllPairs(NamedTuple):
@@ -128,6 +128,11 @@ def topk(query: Vectors, key: Vectors, k: int, **options: Unpack[PairOptions]) -
         for place, (_, j) in enumerate(ranked[:k]):
             values[i, place], indices[i, place] = score[i, j], j
     return values, indices
+
+
+def kth(query: Vectors, key: Vectors, k: int, **options: Unpack[PairOptions]) -> Float[Tensor, "N"]:
+    """The k-th of all scores that count of each row, from the highest down; -inf where there are fewer."""
+    return topk(query, key, k, **options)[0][:, k - 1]
 
 
 def histogram(

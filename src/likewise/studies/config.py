@@ -96,6 +96,7 @@ class Evaluation:
         columns: The data's name of a column by the task's.
         bad_rows: "error" or "skip".
         settings: Settings of the task.
+        space: Which space of the models is measured, where they have several; the first of them where empty.
     """
 
     task: str
@@ -104,6 +105,7 @@ class Evaluation:
     columns: Mapping[str, str] = field(default_factory=dict)
     bad_rows: Literal["error", "skip"] = "error"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,13 @@ class Space:
         data: Rows of ``text``, or of ``query`` and ``positive``; perhaps with a ``label``.
         columns: The data's name of a column by ours.
         max_rows: At most this many rows, drawn once; the same for all arms.
+        space: Which space of the models is looked at, as in :class:`Evaluation`.
     """
 
     data: str
     columns: Mapping[str, str] = field(default_factory=dict)
     max_rows: int = 2000
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,7 @@ def read_study(source: Path | Mapping[str, Any], *, folder: Path | None = None) 
         if key not in KEYS:
             raise unknown("part of a study", str(key), KEYS)
     for key in ("data", "arms", "budget", "evaluate"):
-        if not content.get(key):
+        if not content.get(key) and not (key == "evaluate" and content.get(key) == []):  # the space alone
             raise InputError(f"the study has no '{key}' ({KEYS[key]}); add it.")
     arms = _arms(content, folder)
     names = [arm.name for arm in arms]
@@ -224,7 +228,7 @@ def read_study(source: Path | Mapping[str, Any], *, folder: Path | None = None) 
         raise unknown("arm as baseline", str(baseline), (*names, UNTRAINED))
     data = _place(content["data"], folder)
     space = content.get("space") or {}
-    _check_mapping("space", space, ("data", "columns", "max_rows"))
+    _check_mapping("space", space, ("data", "columns", "max_rows", "space"))
     config = StudyConfig(
         name=str(content.get("name", "study")),
         data=data,
@@ -237,6 +241,7 @@ def read_study(source: Path | Mapping[str, Any], *, folder: Path | None = None) 
             _place(space.get("data", content["data"]), folder),
             _renaming(space.get("columns", content.get("columns") if "data" not in space else None)),
             int(space.get("max_rows", Space.max_rows)),
+            str(space.get("space", "")),
         ),
         about=str(content.get("about", "")),
         keep_models=bool(content.get("keep_models", False)),
@@ -327,7 +332,8 @@ def _evaluations(given: object, folder: Path) -> tuple[Evaluation, ...]:
                 str(entry.get("name", _called(data or task.name))),
                 _renaming(entry.get("columns")),
                 entry.get("bad_rows", "error"),
-                {k: v for k, v in entry.items() if k not in ("task", "data", "name", "columns", "bad_rows")},
+                {k: v for k, v in entry.items() if k not in ("task", "data", "name", "columns", "bad_rows", "space")},
+                str(entry.get("space", "")),
             )
         )
     names = [one.name for one in found]

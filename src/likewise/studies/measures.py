@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -33,11 +33,15 @@ NEIGHBOURS = 5
 class Measure(ABC):
     """Something to measure of a model; its ``id`` is a digest of everything that the figures depend on.
 
+    ``space`` names the space of the model that is measured, where it has several; empty: the model itself.
+
     The figures are two files in a folder: ``ID.json`` and, for arrays, ``ID.npz``; the first is written last, so where
     it is, the measure is whole.
     """
 
     kind: ClassVar[str]
+
+    space: str = field(default="", kw_only=True)
 
     @property
     def id(self) -> str:
@@ -91,6 +95,7 @@ class TaskMeasure(Measure):
             "settings": dict(self.settings),
             "bootstrap": BOOTSTRAP,
             "precision": PRECISION,
+            **({"space": self.space} if self.space else {}),
         }
 
     def of(self, embedder: Embedder, temperature: float | None) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
@@ -142,6 +147,7 @@ class SpaceMeasure(Measure):
             "max_rows": self.max_rows,
             "neighbours": NEIGHBOURS,
             "precision": PRECISION,
+            **({"space": self.space} if self.space else {}),
         }
 
     def of(self, embedder: Embedder, temperature: float | None) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:

@@ -18,8 +18,9 @@ import torch
 from likewise.api import batches, build_method, open_training_data, prepare_rows, train_run
 from likewise.data import Table
 from likewise.encoders.base import Encoder
-from likewise.errors import InputError
+from likewise.errors import InputError, unknown
 from likewise.methods import get_method
+from likewise.methods.base import Method
 from likewise.run_config import FREE_ON_RESUME, RunConfig
 from likewise.studies.config import UNTRAINED, Arm, StudyConfig
 from likewise.studies.digest import digest
@@ -135,13 +136,16 @@ def _measures(config: StudyConfig, say: Callable[[str], None]) -> dict[str, Meas
             tuple(one.columns.items()),
             one.bad_rows,
             tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in one.settings.items()),
+            space=one.space,
         )
         try:
             opened = measure.opened()
         except InputError as error:
             raise InputError(f"evaluation '{one.name}': {error}") from None
         found[one.name] = dataclasses.replace(measure, fingerprint=opened.fingerprint)
-    space = SpaceMeasure(config.space.data, "", tuple(config.space.columns.items()), config.space.max_rows)
+    space = SpaceMeasure(
+        config.space.data, "", tuple(config.space.columns.items()), config.space.max_rows, space=config.space.space
+    )
     try:
         opened_space = space.opened()
     except InputError as error:
@@ -158,6 +162,7 @@ def _look(config: StudyConfig, arm: Arm) -> _Looked:
             table = open_training_data(run)
             run = run.completed(table)
             method = build_method(run)
+            _check_spaces(config, method)
             start = method.start()
             fingerprint = start.fingerprint
             if not isinstance(table, Table):
@@ -176,6 +181,17 @@ def _look(config: StudyConfig, arm: Arm) -> _Looked:
     passes = method.rounds() * (sum(tower.encoded for tower in towers) - before)
     temperature = getattr(run.settings, "temperature", None)
     return _Looked(run, fingerprint, start.name, passes, table.fingerprint, len(table), temperature)
+
+
+def _check_spaces(config: StudyConfig, method: Method[Any]) -> None:
+    """Refuse what is to be measured in a space that the method's models do not have."""
+    spaces = method.spaces()
+    for place, name in (*((f"evaluation '{one.name}'", one.space) for one in config.evaluate),
+                        ("space", config.space.space)):  # fmt: skip
+        if name and not spaces:
+            raise InputError(f"{place} asks for the space '{name}', but its models have one space; leave it out.")
+        if name and name not in spaces:
+            raise unknown(f"space ({place})", name, spaces)
 
 
 def _refuse_unlike(config: StudyConfig, looked: Mapping[str, _Looked], arm: Arm) -> None:

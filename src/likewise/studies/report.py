@@ -269,9 +269,10 @@ def _few(found: Comparison, arms: Sequence[str]) -> list[str]:
     """Return the arms that are drawn where there are too many: baseline and best first, spread over the rest."""
     if len(arms) <= FEW_ARMS:
         return list(arms)
-    evaluation, metric = next(iter(found.main_metrics().items()))
-    rows = sorted(found.of(evaluation, metric), key=lambda one: one.mean, reverse=True)
-    ranked = [one.arm for one in rows if one.arm != UNTRAINED]
+    ranked = list(arms)
+    for evaluation, metric in list(found.main_metrics().items())[:1]:
+        rows = sorted(found.of(evaluation, metric), key=lambda one: one.mean, reverse=True)
+        ranked = [one.arm for one in rows if one.arm != UNTRAINED]
     step = (len(ranked) - 1) / (FEW_ARMS - 2)
     chosen = {found.plan.config.baseline, *(ranked[round(i * step)] for i in range(FEW_ARMS - 1))}
     return [arm for arm in arms if arm in chosen]

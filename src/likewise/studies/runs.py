@@ -117,8 +117,9 @@ def execute(request: RunRequest) -> None:
             return
         embedder = _train(request) if request.trained else build_method(RunConfig.from_tree(request.config)).start()
         for measure in request.missing():
+            measured = _space(request, measure.space) if measure.space else embedder
             with plain_disk_errors():
-                measure.write(request.figures, embedder, request.temperature)
+                measure.write(request.figures, measured, request.temperature)
         if not request.keep_model:
             _remove_weights(request.model)
     finally:
@@ -145,6 +146,13 @@ def _train(request: RunRequest) -> Embedder:
     temporary.write_text(json.dumps(content), encoding="utf-8")
     temporary.replace(request.folder / TRAINING)
     return model
+
+
+def _space(request: RunRequest, name: str) -> Embedder:
+    """Return one of several spaces of the model, trained or as the method makes it."""
+    if request.trained:
+        return artefact.load(request.model, space=name)
+    return build_method(RunConfig.from_tree(request.config)).spaces()[name]
 
 
 def _remove_weights(model: Path) -> None:
