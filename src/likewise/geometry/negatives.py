@@ -130,8 +130,8 @@ def same_label_push(x: Float[Tensor, "N D"], labels: Tensor | Sequence[Any], *, 
     Example:
         >>> angles = torch.deg2rad(torch.tensor([0.0, 60.0, 180.0, 240.0]))
         >>> rows = torch.stack([angles.cos(), angles.sin()], 1)
-        >>> [round(same_label_push(rows, [0, 0, 1, 1], temperature=t), 3) for t in (0.1, 1.0, 100.0)]
-        [1.0, 0.63, 0.336]
+        >>> [round(same_label_push(rows, [0, 0, 1, 1], temperature=t), 2) for t in (0.1, 1.0, 100.0)]
+        [1.0, 0.63, 0.34]
     """
     if not temperature > 0:
         raise ValueError(f"same_label_push: temperature is {temperature}; a number above 0 is accepted. Give one.")
