@@ -24,7 +24,7 @@ LAYERS = (
     ("views", "encoders", "generators", "heads", "memory", "sampling", "data", "losses", "geometry"),
     ("pairwise",),
     ("distributed",),
-    ("report", "settings", "state"),
+    ("extras", "report", "settings", "state"),
     ("errors", "versions"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 from collections import Counter
 
@@ -128,8 +129,8 @@ def test_a_drawing_lies_in_the_middle_of_a_square():
 
 
 def test_without_resvg_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "resvg_py", None)
-    with pytest.raises(InputError, match=r"resvg-py is not installed, .*; install likewise\[image\]\."):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(InputError, match=r"resvg-py is not installed, which draws .*'likewise\[image\]'\."):
         drawn(SVG, 8)
 
 

@@ -131,5 +131,5 @@ def test_what_is_missing_or_cannot_be_is_named(monkeypatch):
         with pytest.raises(InputError, match="they are 0 or more"):
             EndpointGenerator("m", **settings)
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(InputError, match=r"the package openai is not installed.* likewise\[endpoint\]"):
+    with pytest.raises(InputError, match=r"the package openai is not installed.*'likewise\[endpoint\]"):
         EndpointGenerator("m")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from likewise.data.images import StoredImage
 from likewise.errors import InputError
+from likewise.extras import optional
 
 __all__ = ["drawn"]
 
@@ -23,14 +24,9 @@ def drawn(svg: str, size: int) -> bytes:
     """
     import PIL.Image
 
+    resvg = optional("resvg_py", extra="image", use="draws pictures of lines")
     try:
-        import resvg_py
-    except ImportError as error:
-        raise InputError(
-            "the package resvg-py is not installed, which draws pictures of lines; install likewise[image]."
-        ) from error
-    try:
-        png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True))
+        png = bytes(resvg.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True))
     except ValueError as error:
         raise InputError(f"an SVG file cannot be drawn ({error}); give another.") from error
     picture = StoredImage(png).open()

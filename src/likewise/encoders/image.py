@@ -22,6 +22,7 @@ from likewise.encoders.networks import Network, build_network
 from likewise.encoders.precision import resolve_precision
 from likewise.encoders.progress import with_progress
 from likewise.errors import InputError
+from likewise.extras import image_transforms
 
 if TYPE_CHECKING:
     from likewise.heads import TappedHead
@@ -171,10 +172,9 @@ class ImageEncoder(Encoder):
             images: Paths, encoded bytes, PIL pictures, uint8 arrays, or what rows hold.
 
         Raises:
-            InputError: One of them is no picture, or cannot be decoded.
+            InputError: One of them is no picture, or cannot be decoded; or torchvision is not installed.
         """
-        from torchvision.transforms import v2
-
+        v2 = image_transforms()
         bring = v2.Compose(
             [
                 v2.PILToTensor(),

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from likewise.errors import InputError, unknown
+from likewise.extras import optional
 
 __all__ = ["NETWORKS", "Network", "PixelMLP", "SmallConvNet", "build_network"]
 
@@ -110,9 +111,7 @@ def build_network(name: str, *, size: int | None, channels: int, pretrained: boo
     if name == "small":
         return Network(SmallConvNet(channels), 256, size or 32, half, half)
     if name == "resnet18-small":
-        from torchvision.models import resnet18
-
-        network = resnet18(weights=None)
+        network = optional("torchvision", extra="image", use="has ResNet-18").models.resnet18(weights=None)
         network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         network.maxpool, network.fc = nn.Identity(), nn.Identity()
         return Network(network, 512, size or 32, half, half)
@@ -120,10 +119,7 @@ def build_network(name: str, *, size: int | None, channels: int, pretrained: boo
 
 
 def _of_timm(name: str, size: int | None, channels: int, pretrained: bool) -> Network:
-    try:
-        import timm
-    except ImportError as error:
-        raise InputError(f"timm:{name} needs the package timm; pip install 'likewise[image]'.") from error
+    timm = optional("timm", extra="image", use=f"has the network '{name}'")
     if not timm.is_model(name.partition(".")[0]):
         raise unknown("network of timm", name, timm.list_models())
     try:

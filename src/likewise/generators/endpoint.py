@@ -16,6 +16,7 @@ from typing import Any
 
 from likewise.data import cache_folder
 from likewise.errors import InputError, RunError
+from likewise.extras import optional
 
 __all__ = ["EndpointGenerator", "Estimate"]
 
@@ -232,13 +233,7 @@ class _Replies:
 
 
 def _client(url: str | None, timeout_s: float, retries: int) -> Any:
-    try:
-        import openai
-    except ImportError:
-        raise InputError(
-            "the package openai is not installed, which speaks to endpoints; install likewise[endpoint], or give a "
-            "model that runs here."
-        ) from None
+    openai = optional("openai", extra="endpoint", use="speaks to endpoints", instead="give a model that runs here")
     key = os.environ.get(KEY)
     if not key and url is None:
         raise InputError(

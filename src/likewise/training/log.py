@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from likewise.errors import InputError
+from likewise.extras import optional
 
 __all__ = ["CsvLog", "Progress", "TensorBoard"]
 
@@ -68,10 +67,7 @@ class TensorBoard:
     def __init__(self, folder: Path, wanted: bool, resume_at: int = 0) -> None:
         self._writer: Any = None
         if wanted:
-            if importlib.util.find_spec("tensorboard") is None:
-                raise InputError(
-                    "tensorboard is not installed; install likewise[tensorboard], or leave --tensorboard out."
-                )
+            optional("tensorboard", extra="tensorboard", use="draws curves", instead="leave --tensorboard out")
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder), purge_step=resume_at + 1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from likewise.data.images import StoredImage
 from likewise.errors import unknown
+from likewise.extras import image_transforms
 from likewise.views.base import Batch
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationName", "ImageViews", "augmentation"]
@@ -100,12 +101,13 @@ def augmentation(name: str, *, size: int, channels: int = 3) -> Augmentation:
         channels: 3, or 1 for grey.
 
     Raises:
-        InputError: There is no such augmentation.
+        InputError: There is no such augmentation, or torchvision is not installed.
 
     Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, appendix A; Chen et al. 2020 (MoCo v2), arXiv 2003.04297.
     """
     if name not in AUGMENTATIONS:
         raise unknown("augmentation", name, get_args(AugmentationName))
+    image_transforms()  # said here, not by a loader's worker
     return _Composed(name, size, channels)
 
 
@@ -139,7 +141,7 @@ class _Composed:
 
 
 def _compose(name: str, size: int, channels: int) -> Callable[[Any], Tensor]:
-    from torchvision.transforms import v2
+    v2 = image_transforms()
 
     def cropped(least: float) -> Any:
         return v2.RandomResizedCrop(size, scale=(least, 1.0), antialias=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,6 +14,7 @@ from torch.nn.functional import normalize
 from likewise.errors import InputError, RunError, unknown
 from likewise.evaluation.definition import Definition
 from likewise.evaluation.result import Result
+from likewise.extras import optional
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -93,13 +93,7 @@ def open_mteb(name: str) -> MtebData:
     Raises:
         InputError: mteb is not installed, or has no such task (the nearest is named).
     """
-    if importlib.util.find_spec("mteb") is None:
-        raise InputError(
-            f"the task mteb:{name} needs the package mteb, which is not installed; install it with pip install "
-            "'likewise[mteb]'."
-        )
-    import mteb
-
+    mteb = optional("mteb", extra="mteb", use=f"has the task '{name}'")
     try:
         return MtebData(mteb.get_task(name))
     except KeyError:
