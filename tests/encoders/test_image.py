@@ -186,6 +186,9 @@ def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="cannot be decoded"):
         tower().encode([tmp_path / "a.png"])
+    for text in ("red shoes", "a page of words " * 1000, "\0"):
+        with pytest.raises(InputError, match=r"reads pictures, and '.* is no file; .* or a model that reads texts\.$"):
+            tower().encode([text])
     with pytest.raises(TypeError, match="one picture"):
         tower().encode("a.png")
     with pytest.raises(ValueError, match="batch_size"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,7 @@ class ImageEncoder(Encoder):
         )
         if not len(images):
             return torch.zeros(0, self.channels, self.size, self.size, dtype=torch.uint8)
-        return torch.stack([bring(StoredImage.of(image).rgb()) for image in images])
+        return torch.stack([bring(_stored(image).rgb()) for image in images])
 
     def encode(
         self,
@@ -288,6 +289,15 @@ class ImageEncoder(Encoder):
             ) from error
         finally:
             self.network.train(was_training)
+
+
+def _stored(image: Any) -> StoredImage:
+    if isinstance(image, str) and not os.path.isfile(image):  # noqa: PTH113 - no error for a text as long as a page
+        raise InputError(
+            f"this model reads pictures, and '{image:.200}' is no file; give pictures or their paths (a column image), "
+            "or a model that reads texts."
+        )
+    return StoredImage.of(image)
 
 
 def is_image_encoder(folder: Path) -> bool:
