@@ -22,8 +22,8 @@ def on_table(**settings):
     torch.manual_seed(0)
     made = Hydra(Config(temperature=TEMPERATURE, classes=("a", "b", "c"), **TINY, **settings), Reads(table(5))).double()
     made.projector = nn.Identity()
-    if made.momentum_projector is not None:
-        made.momentum_projector.tower = nn.Identity()
+    if made.momentum_tower is not None:
+        made.momentum_tower.tower[1] = nn.Identity()
     return made
 
 
@@ -52,22 +52,22 @@ def test_with_a_momentum_tower_pictures_are_told_apart_too_and_keys_have_no_grad
     method = on_table(objective="moco", beta=3.0).eval()
     output = method(batch_of(5, LABELS))
     queries = method.predictor(method.encoder.table[[*range(5), *range(100, 105)]]).chunk(2)
-    keys = [method.momentum_tower.tower.table[i : i + 5] for i in (0, 100)]
+    keys = [method.momentum_tower.tower[0].table[i : i + 5] for i in (0, 100)]
     unit = [[torch.nn.functional.normalize(one, dim=1) for one in both] for both in (queries, keys)]
     told = [info_nce(unit[0][i], unit[1][1 - i], temperature=TEMPERATURE).mean() for i in (0, 1)]
     assert output.terms["instance"].item() == pytest.approx(sum(told).item() / 2 / 4, rel=1e-9)
     output.loss.backward()
-    assert method.momentum_tower.tower.table.grad is None
+    assert method.momentum_tower.tower[0].table.grad is None
     assert method.encoder.table.grad is not None
 
 
 def test_the_momentum_tower_follows_behind_the_step():
     method = on_table(objective="moco", momentum=0.9)
-    before = method.momentum_tower.tower.table.clone()
+    before = method.momentum_tower.tower[0].table.clone()
     with torch.no_grad():
         method.encoder.table += 1.0
     method.after_step()
-    torch.testing.assert_close(method.momentum_tower.tower.table, before + 0.1)
+    torch.testing.assert_close(method.momentum_tower.tower[0].table, before + 0.1)
 
 
 def test_partners_are_of_the_batch_of_the_own_class_or_of_any_other_and_change_by_step():

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from likewise.errors import InputError
 
 if TYPE_CHECKING:
-    from likewise.data.table import Table
+    from likewise.data.table import StreamedTable, Table
 
 __all__ = ["class_names", "in_class_order"]
 
 
-def class_names(table: Table, column: str, *, least: int = 2) -> tuple[str, ...]:
+def class_names(table: Table | StreamedTable, column: str, *, least: int = 2) -> tuple[str, ...]:
     """Return the different labels of a column in a fixed order: numbers by their size, then texts.
 
     Args:
@@ -24,7 +24,7 @@ def class_names(table: Table, column: str, *, least: int = 2) -> tuple[str, ...]
         least: Fewest classes that are accepted.
 
     Raises:
-        InputError: There are fewer.
+        InputError: There are fewer, or the rows are streamed, which says too late which there are.
 
     Example:
         >>> from likewise.data import Column, Label, open_table
@@ -32,6 +32,13 @@ def class_names(table: Table, column: str, *, least: int = 2) -> tuple[str, ...]
         >>> class_names(open_table(rows, columns=[Column("label", Label)]), "label")
         ('9', '10', 'b')
     """
+    from likewise.data.table import StreamedTable
+
+    if isinstance(table, StreamedTable):
+        raise InputError(
+            "streamed data do not say beforehand which classes there are; name them with --classes, or leave "
+            "--streaming out."
+        )
     found = [name for name in pc.unique(table.column(column)).to_pylist() if name is not None]
     if len(found) < least:
         said = f"all rows have the label '{found[0]}'" if found else "no row has a label"

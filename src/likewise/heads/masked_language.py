@@ -124,4 +124,4 @@ class MaskedLanguageModel(nn.Module):
         masked, chosen = self.masking(tokens)
         features = encoder.token_features(masked)[chosen]  # [n, H]
         losses: Tensor = self.head(features, encoder.token_embedding, tokens.ids[chosen])  # [n]
-        return RowLosses(losses, torch.ones_like(losses, dtype=torch.bool)).mean_or_zero()
+        return RowLosses.of(losses).mean_or_zero()

@@ -67,4 +67,4 @@ def alike_targets(
     back = pairwise.softmax_terms(second, firsts, scale=scale, picked=columns_of, first_row=start)
     losses = [cast("Tensor", one.over_keys) - cast("Tensor", one.picked) for one in (forward, back)]
     values = 0.5 * (losses[0] + losses[1])
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)

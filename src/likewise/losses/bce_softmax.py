@@ -93,7 +93,7 @@ def bce_softmax(
         precision=precision,
         tile=tile,
     )
-    return RowLosses(losses / max(len(keys), 1), torch.ones_like(losses, dtype=torch.bool))
+    return RowLosses.of(losses / max(len(keys), 1))
 
 
 class _Muted:

@@ -43,7 +43,7 @@ def distillation(scores: Float[Tensor, "B C"], teacher_scores: Float[Tensor, "B 
             "needs the teacher's scores of itself, as many as the student gives."
         )
     values = ((scores - teacher_scores.detach().to(scores.dtype)) ** 2).sum(dim=1)
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)
 
 
 class DistilledPairLoss(nn.Module):

@@ -106,7 +106,7 @@ def joint_entropy(*codes: Float[Tensor, "B D"], temperature: float) -> RowLosses
         raise ValueError(f"joint_entropy: codes have {[len(code) for code in codes]} rows; they are of the same rows.")
     _check("joint_entropy", temperature, *codes, alike=False)
     rows, count = _log_sums("joint_entropy", torch.cat(codes, dim=1), temperature, itself=True)
-    return RowLosses(rows - math.log(count), torch.ones_like(rows, dtype=torch.bool))
+    return RowLosses.of(rows - math.log(count))
 
 
 def attribute_alignment(

@@ -202,7 +202,7 @@ def _small(
     values = pairwise.whole_cross_entropy(query, key, scale=scale, symmetric=symmetric)
     if not math.isfinite(values.detach().sum().item()):
         return None  # the engine says which row it is
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)
 
 
 def _losses(scoring: Scoring, others: list[Tensor], positives: Positives | None, *, symmetric: bool) -> RowLosses:

@@ -75,7 +75,7 @@ def listwise_distillation(
     )
     wanted = (query * (weights[..., None] * candidates).sum(dim=1)).sum(dim=1) / temperature
     values = total - wanted
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)
 
 
 def _own(row: Side, column: Side) -> Tensor:

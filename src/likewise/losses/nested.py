@@ -366,7 +366,7 @@ class Nested2D(nn.Module):
 
 
 def _mean(rows: Tensor) -> Tensor:
-    return RowLosses(rows, torch.ones_like(rows, dtype=torch.bool)).mean()
+    return RowLosses.of(rows).mean()
 
 
 def _refuse_memory(base_loss: Callable[..., RowLosses]) -> None:

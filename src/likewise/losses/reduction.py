@@ -36,6 +36,11 @@ class RowLosses:
     values: Float[Tensor, "B"]
     counted: Bool[Tensor, "B"]
 
+    @classmethod
+    def of(cls, values: Float[Tensor, "B"]) -> RowLosses:
+        """Return the losses of rows that all count."""
+        return cls(values, torch.ones_like(values, dtype=torch.bool))
+
     def mean(self) -> Float[Tensor, ""]:
         """Average the counted rows of all processes.
 

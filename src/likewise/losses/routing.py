@@ -37,7 +37,7 @@ def specified_expert(logits: Float[Tensor, "B L N"], domain: Int[Tensor, "B"]) -
         tensor(0.2201)
     """
     values = F.cross_entropy(logits.mean(dim=1), domain, reduction="none")
-    return RowLosses(values, torch.ones_like(domain, dtype=torch.bool))
+    return RowLosses.of(values)
 
 
 def load_balance(logits: Float[Tensor, "B L N"]) -> Float[Tensor, ""]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,7 +96,7 @@ def soft_contrast(
     column_sums = distributed.sum_over_processes(column_sums, with_grad=True)[own]
     over_queries = distributed.logsumexp_over_processes(over_queries)[own]
     values = (over_keys + over_queries - (row_sums + column_sums) / shares) / 2
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)
 
 
 def _weighted(label_temperature: float) -> ScoreMod:

@@ -77,4 +77,4 @@ def soft_positives(
     pulled = ((both @ of_classes) * views).sum(dim=1) - own * views.square().sum(dim=1) + (1 - own) * partner
     weight = both @ total - 2 * own + 1
     values = log_sums - pulled / weight / temperature
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)

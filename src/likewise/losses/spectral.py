@@ -51,4 +51,4 @@ def spectral(first: Float[Tensor, "B D"], second: Float[Tensor, "B D"]) -> RowLo
     gram = distributed.sum_over_processes(second.T @ second, with_grad=True)
     own = torch.linalg.vecdot(first, second)
     others = torch.linalg.vecdot(first @ gram, first) - own.square()
-    return RowLosses(others / (count - 1) - 2 * own, torch.ones_like(own, dtype=torch.bool))
+    return RowLosses.of(others / (count - 1) - 2 * own)

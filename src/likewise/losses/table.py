@@ -64,4 +64,4 @@ def table_cross_entropy(
         table = torch.cat([table, bias[:, None]], dim=1)
     terms = pairwise.softmax_terms(query, table, picked=target, precision=precision, tile=tile)
     values = cast("Tensor", terms.over_keys) - cast("Tensor", terms.picked)
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)

@@ -126,7 +126,7 @@ class CrossEncoderMethod(TextMethod[Config]):
         """Score the pairs, and compare with their labels."""
         scores = self.joint(batch["pair"])  # [B, C]
         values = self.task.losses(scores, batch["target"])
-        return StepOutput({"task": RowLosses(values, values.new_ones(len(values)).bool()).mean()})
+        return StepOutput({"task": RowLosses.of(values).mean()})
 
     def kept(self) -> Mapping[str, Any]:
         """Keep the head, and what its scores say."""

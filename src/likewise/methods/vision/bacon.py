@@ -49,7 +49,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from likewise import distributed
-from likewise.data import Column, Image, Label, StreamedTable, class_names
+from likewise.data import Column, Image, Label, class_names
 from likewise.encoders import ImageEncoder
 from likewise.errors import InputError
 from likewise.evaluation.discovery import class_counts, clusters_of
@@ -62,7 +62,7 @@ from likewise.views import NO_LABEL, Batch, LabelledViews
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from likewise.data import Row, Stages, Table
+    from likewise.data import Row, Stages, StreamedTable, Table
     from likewise.encoders import Embedder
 
 __all__ = ["BaCon", "Config"]
@@ -163,8 +163,6 @@ class BaCon(ImageMethod[Config]):
         """Find the names of the known classes in the data."""
         if config.classes:
             return config
-        if isinstance(table, StreamedTable):
-            raise InputError("streamed data do not say beforehand which classes there are; name them with --classes.")
         if "label" not in table.column_names:
             raise InputError(f"{table.name}: no row has a label; some rows of each known class need one.")
         return dataclasses.replace(config, classes=class_names(table, "label", least=1))
@@ -252,7 +250,7 @@ class BaCon(ImageMethod[Config]):
         values = F.cross_entropy(
             logits / self.config.class_temperature, (others / temperature).softmax(dim=1), reduction="none"
         )
-        return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+        return RowLosses.of(values)
 
     def _shares(self, logits: Tensor) -> Tensor:
         """Share of each class in each row ``[B, C]``: the mean over both views, freed of the bias of counts."""

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from likewise.data import Column, Image, Label, StreamedTable, class_names
+from likewise.data import Column, Image, Label, class_names
 from likewise.encoders import ImageEncoder
 from likewise.errors import InputError
 from likewise.heads import GateForm, MLPProjector, PairGate, unit_vectors
@@ -54,7 +54,7 @@ from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper,
 from likewise.views import Batch, LabelledViews
 
 if TYPE_CHECKING:
-    from likewise.data import Table
+    from likewise.data import StreamedTable, Table
 
 __all__ = ["Config", "Hydra"]
 
@@ -130,11 +130,9 @@ class Hydra(ImageMethod[Config]):
         )
         self.predictor: MLPProjector | None = None
         self.momentum_tower: MomentumTower | None = None
-        self.momentum_projector: MomentumTower | None = None
         if config.objective == "moco":
             self.predictor = MLPProjector(size, config.hidden, size)
-            self.momentum_tower = MomentumTower(encoder, config.momentum, always_eval=False)
-            self.momentum_projector = MomentumTower(self.projector, config.momentum, always_eval=False)
+            self.momentum_tower = MomentumTower(self._projected(), config.momentum, always_eval=False)
         # Partners are drawn from a generator of their own, which is saved: a number for the run and one for the step.
         self.register_buffer("seed", torch.randint(2**31, ()))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
@@ -145,8 +143,6 @@ class Hydra(ImageMethod[Config]):
         """Find the names of the classes in the data where they were not given."""
         if config.classes:
             return config
-        if isinstance(table, StreamedTable):
-            raise InputError("streamed data do not say beforehand which classes there are; name them with --classes.")
         return dataclasses.replace(config, classes=class_names(table, "label"))
 
     def views(self) -> LabelledViews:
@@ -158,10 +154,10 @@ class Hydra(ImageMethod[Config]):
         labels: Tensor = batch["label"]
         partners = self._partners(labels)
         views = torch.cat([batch["first"], batch["second"]])
-        query: Tensor = self.projector(self.encoder(views))  # [2 B, D]
+        query: Tensor = self._projected()(views)  # [2 B, D]
         key = query
-        if self.predictor is not None and self.momentum_tower is not None and self.momentum_projector is not None:
-            key = self.momentum_projector(self.momentum_tower(views))
+        if self.predictor is not None and self.momentum_tower is not None:
+            key = self.momentum_tower(views)
             query = self.predictor(query)
         gate = self.gate(labels, partners)  # [B, D]
         queries, keys = query.chunk(2), key.chunk(2)
@@ -188,13 +184,15 @@ class Hydra(ImageMethod[Config]):
     def after_step(self) -> None:
         """Go on to the next draw of partners, and let the momentum tower follow."""
         self.step += 1
-        if self.momentum_tower is not None and self.momentum_projector is not None:
-            self.momentum_tower.follow(self.encoder)
-            self.momentum_projector.follow(self.projector)
+        if self.momentum_tower is not None:
+            self.momentum_tower.follow(self._projected())
 
     def kept(self) -> Mapping[str, Any]:
         """Keep the gate and the names of the classes."""
         return {"gate": self.gate.kept(), "classes": list(self.config.classes)}
+
+    def _projected(self) -> nn.Sequential:
+        return nn.Sequential(self.encoder, self.projector)
 
     def _partners(self, labels: Tensor) -> Tensor:
         """Draw the partner class of each row."""

@@ -46,7 +46,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from likewise.data import Column, Image, Label, StreamedTable, class_names
+from likewise.data import Column, Image, Label, class_names
 from likewise.encoders import ImageEncoder
 from likewise.errors import InputError
 from likewise.heads import PRE, HeadKind, TappedHead, unit_vectors
@@ -55,7 +55,7 @@ from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper,
 from likewise.views import Batch, LabelledViews, ReplacedViews, Views
 
 if TYPE_CHECKING:
-    from likewise.data import Table
+    from likewise.data import StreamedTable, Table
 
 __all__ = ["Config", "ProjectionHead"]
 
@@ -146,8 +146,6 @@ class ProjectionHead(ImageMethod[Config]):
         """Find the names of the classes in the data where the loss needs them."""
         if config.loss not in WITH_CLASSES or config.classes:
             return config
-        if isinstance(table, StreamedTable):
-            raise InputError("streamed data do not say beforehand which classes there are; name them with --classes.")
         return dataclasses.replace(config, classes=class_names(table, "label"))
 
     def views(self) -> Views:
@@ -163,10 +161,7 @@ class ProjectionHead(ImageMethod[Config]):
         """The loss behind the head."""
         if self.classifier is not None:
             logits = self.classifier(self.head(self.encoder(batch["first"])))
-            rows = RowLosses(
-                F.cross_entropy(logits, batch["label"], reduction="none"),
-                torch.ones(len(logits), dtype=torch.bool, device=logits.device),
-            )
+            rows = RowLosses.of(F.cross_entropy(logits, batch["label"], reduction="none"))
             return StepOutput({"cross_entropy": rows.mean()})
         embedded: Tensor = self.head(self.encoder(torch.cat([batch["first"], batch["second"]])))  # [2 B, D]
         unit = unit_vectors(embedded)
