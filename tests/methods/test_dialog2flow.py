@@ -44,7 +44,7 @@ def with_table(anchor=ANCHOR, partner=PARTNER, **config) -> tuple[Dialog2Flow, B
     size = len(anchor)
     method = Dialog2Flow(Config(head_size=2, **config), TableEncoder(anchor + partner)).double()
     for head in method.heads.values():  # relu(x) of vectors that are not negative is x
-        for layer in (head.hidden, head.out):
+        for layer in (head[0], head[2]):
             layer.weight.data = torch.eye(2, dtype=torch.float64)
     inputs = {"anchor": texts(*range(size)), "partner": texts(*range(size, 2 * size)), "label": torch.arange(size)}
     inputs["label_vector"] = torch.tensor(LABELS[:size], dtype=torch.float64)
@@ -188,7 +188,7 @@ def test_joint_mode_takes_turns_with_a_head_and_an_optimiser_each(tmp_path, monk
     seen, original = [], Dialog2Flow.training_step
 
     def training_step(self, batch):
-        seen.append((batch.group, {name: head.out.weight.detach().clone() for name, head in self.heads.items()}))
+        seen.append((batch.group, {name: head[2].weight.detach().clone() for name, head in self.heads.items()}))
         return original(self, batch)
 
     monkeypatch.setattr(Dialog2Flow, "training_step", training_step)

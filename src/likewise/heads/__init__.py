@@ -7,7 +7,7 @@ from likewise.heads.pair_gate import GateForm, PairGate
 from likewise.heads.pair_norm import PairBatchNorm, PairNorm, PairProjector
 from likewise.heads.pair_scorer import PairIndex, PairScorer, ranked
 from likewise.heads.pooler import BackbonePooler
-from likewise.heads.projector import NORM_FLOOR, MLPProjection, MLPProjector, TanhProjection, unit_vectors
+from likewise.heads.projector import NORM_FLOOR, MLPProjector, TanhProjection, unit_vectors
 from likewise.heads.reweight import FixedReweight
 from likewise.heads.symmetric_relu import SymmetricReLU
 from likewise.heads.tapped import POST, PRE, HeadKind, TappedHead
@@ -23,7 +23,6 @@ __all__ = [
     "FixedReweight",
     "GateForm",
     "HeadKind",
-    "MLPProjection",
     "MLPProjector",
     "MaskedLanguageHead",
     "MaskedLanguageModel",

@@ -7,32 +7,10 @@ from torch.nn import functional as F
 
 from likewise.encoders.batch_norm import BatchNorm
 
-__all__ = ["NORM_FLOOR", "MLPProjection", "MLPProjector", "TanhProjection", "unit_vectors"]
+__all__ = ["NORM_FLOOR", "MLPProjector", "TanhProjection", "hidden_layer", "last_layer", "unit_vectors"]
 
 NORM_FLOOR = 1e-8
 """Smallest norm a vector is divided by: that of PyTorch's cosine similarity, which official codes use."""
-
-
-class MLPProjection(nn.Module):
-    """``W2 relu(W1 x)`` without biases: two layers that training has and the model has not.
-
-    Args:
-        in_features: Length of a feature, and of what is between the layers.
-        out_features: Length of an embedding (paper: 128).
-
-    Source: Burdisso et al. 2024 (Dialog2Flow), arXiv 2410.18481, official ``BaseContrastiveLoss``; the head of
-        Zhou et al. 2022 (DSE), arXiv 2210.00036.
-    """
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(in_features, in_features, bias=False)
-        self.out = nn.Linear(in_features, out_features, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map ``features [B, H]`` to ``[B, D]``."""
-        projected: Tensor = self.out(F.relu(self.hidden(features)))
-        return projected
 
 
 class MLPProjector(nn.Sequential):
@@ -45,8 +23,10 @@ class MLPProjector(nn.Sequential):
         layers: How many linear layers, >= 1 (SimCLR: 2; MoCo v2: 2, without batch norm).
         batch_norm: Whether batch norm, over the rows of all processes, stands before each ReLU.
         last_norm: Whether batch norm without weights follows the last layer: all numbers of an embedding vary alike.
+        bias: Whether layers without batch norm behind them have biases (Dialog2Flow: none).
 
-    Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, section 4.2; Wu et al. 2018, arXiv 1805.01978.
+    Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, section 4.2; Wu et al. 2018, arXiv 1805.01978;
+        Burdisso et al. 2024 (Dialog2Flow), arXiv 2410.18481, official ``BaseContrastiveLoss``.
 
     Example:
         >>> [type(layer).__name__ for layer in MLPProjector(8, 16, 4)]
@@ -62,16 +42,31 @@ class MLPProjector(nn.Sequential):
         layers: int = 2,
         batch_norm: bool = True,
         last_norm: bool = False,
+        bias: bool = True,
     ) -> None:
-        parts: list[nn.Module] = []
         widths = [in_features, *[hidden] * (layers - 1)]
-        for before in widths[:-1]:
-            parts += [nn.Linear(before, hidden, bias=not batch_norm), *([BatchNorm(hidden)] if batch_norm else [])]
-            parts.append(nn.ReLU())
-        parts.append(nn.Linear(widths[-1], out_features, bias=not last_norm))
-        if last_norm:
-            parts.append(BatchNorm(out_features, affine=False))
-        super().__init__(*parts)
+        parts = [
+            part for before in widths[:-1] for part in hidden_layer(before, hidden, batch_norm=batch_norm, bias=bias)
+        ]
+        super().__init__(*parts, *last_layer(widths[-1], out_features, norm=last_norm, bias=bias))
+
+
+def hidden_layer(before: int, behind: int, *, batch_norm: bool, bias: bool = True) -> list[nn.Module]:
+    """Return a linear layer with ReLU, of so many numbers ``before`` and ``behind`` it.
+
+    Args:
+        before: Numbers that come in.
+        behind: Numbers that go out.
+        batch_norm: Whether batch norm stands before the ReLU; the layer has no bias then.
+        bias: Whether it has one else.
+    """
+    norm = [BatchNorm(behind)] if batch_norm else []
+    return [nn.Linear(before, behind, bias=bias and not batch_norm), *norm, nn.ReLU()]
+
+
+def last_layer(before: int, behind: int, *, norm: bool, bias: bool = True) -> list[nn.Module]:
+    """Return a linear layer, with batch norm without weights behind it (and without a bias) where ``norm`` says so."""
+    return [nn.Linear(before, behind, bias=bias and not norm), *([BatchNorm(behind, affine=False)] if norm else [])]
 
 
 class TanhProjection(nn.Module):

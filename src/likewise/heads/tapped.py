@@ -9,8 +9,8 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from likewise.encoders.batch_norm import BatchNorm
 from likewise.errors import unknown
+from likewise.heads.projector import hidden_layer, last_layer
 from likewise.heads.reweight import FixedReweight
 from likewise.heads.symmetric_relu import SymmetricReLU
 
@@ -95,10 +95,12 @@ class TappedHead(nn.Module):
             layers = [nn.Sequential(_identity(in_features), SymmetricReLU()), _identity(in_features)]
         else:
             widths = [in_features, *[hidden] * {"none": -1, "linear": 0, "mlp": 1, "mlp3": 2}[kind]]
-            layers = [_layer(before, behind, batch_norm) for before, behind in itertools.pairwise(widths)]
+            layers = [
+                nn.Sequential(*hidden_layer(before, behind, batch_norm=batch_norm))
+                for before, behind in itertools.pairwise(widths)
+            ]
             if kind != "none":
-                last = nn.Linear(widths[-1], out_features, bias=not last_norm)
-                layers.append(nn.Sequential(last, BatchNorm(out_features, affine=False)) if last_norm else last)
+                layers.append(nn.Sequential(*last_layer(widths[-1], out_features, norm=last_norm)))
         names = [*(f"layer{number}" for number in range(1, len(layers))), POST][: len(layers)]
         self.layers = nn.ModuleDict(dict(zip(names, layers, strict=True)))
 
@@ -164,11 +166,6 @@ class TappedHead(nn.Module):
     def _check(self, tap: str) -> None:
         if tap not in self.tap_names:
             raise unknown(f"tap of a head '{self.kind}'", tap, self.tap_names)
-
-
-def _layer(before: int, behind: int, batch_norm: bool) -> nn.Sequential:
-    norm = [BatchNorm(behind)] if batch_norm else []
-    return nn.Sequential(nn.Linear(before, behind, bias=not batch_norm), *norm, nn.ReLU())
 
 
 def _identity(dim: int) -> nn.Linear:

@@ -68,6 +68,7 @@ def soft_contrast(
         ``LabeledContrastiveLoss``.
 
     Example:
+        >>> import torch
         >>> rows = torch.eye(2)
         >>> soft_contrast(rows, rows, torch.eye(2), temperature=1.0, label_temperature=1.0).values
         tensor([0.5822, 0.5822])

@@ -296,31 +296,28 @@ class AugmentSettings:
     crop (shift and flip), none."""
 
 
-class ImageMethod(Method[ConfigT]):
+ImageConfigT = TypeVar("ImageConfigT", bound=AugmentSettings)
+
+
+class ImageMethod(Method[ImageConfigT]):
     """A method on one tower for pictures, ``self.encoder``; its settings derive from :class:`AugmentSettings`."""
 
     encoder_config_type = ImageEncoderConfig
     columns: ClassVar[tuple[Column, ...]] = (Column("image", Image, help="a picture"),)
     validation = "knn"
 
-    def __init__(self, config: ConfigT, encoder: ImageEncoder) -> None:
+    def __init__(self, config: ImageConfigT, encoder: ImageEncoder) -> None:
         super().__init__(config)
         self.encoder = encoder
 
     @classmethod
-    def build(cls, config: ConfigT, encoder_config: ImageEncoderConfig) -> ImageMethod[ConfigT]:
+    def build(cls, config: ImageConfigT, encoder_config: ImageEncoderConfig) -> ImageMethod[ImageConfigT]:
         """Make or load the tower and build the method on it."""
         return cls(config, load_image_encoder(encoder_config))
 
-    def augmented(self, *names: str, augment: str | None = None) -> ImageViews:
-        """Return views of a picture that are changed at random, each apart, under these names.
-
-        Args:
-            *names: Names of the model inputs.
-            augment: How they are changed; by ``augment`` of the settings where not given.
-        """
-        how = str(augment or getattr(self.config, "augment", AugmentSettings.augment))
-        change = augmentation(how, size=self.encoder.size, channels=self.encoder.channels)
+    def augmented(self, *names: str) -> ImageViews:
+        """Return views of a picture, each changed at random as ``augment`` says, as the model inputs of these names."""
+        change = augmentation(self.config.augment, size=self.encoder.size, channels=self.encoder.channels)
         return ImageViews(dict.fromkeys(names, change))
 
     def start(self) -> ImageEncoder:
@@ -337,8 +334,6 @@ class QueueSettings(AugmentSettings):
     """What methods with a momentum tower and a queue have in common, with the values of MoCo v2."""
 
     augment: AugmentationName = "moco"
-    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
-    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
     temperature: float = 0.2
     """Divisor of the cosines, > 0 (paper: 0.2; MoCo v1: 0.07)."""
     queue_size: int = 65_536

@@ -66,7 +66,7 @@ from likewise.data.dialog_actions import action_label
 from likewise.data.utterances import plain_utterance
 from likewise.encoders import Embedder, TextEncoder, load_text_encoder
 from likewise.errors import InputError
-from likewise.heads import MLPProjection, unit_vectors
+from likewise.heads import MLPProjector, unit_vectors
 from likewise.losses import InfoNCE, RowLosses, soft_contrast
 from likewise.memory import LabelTable
 from likewise.methods.base import Contrast, Paper, StepOutput, TextMethod
@@ -169,7 +169,10 @@ class Dialog2Flow(TextMethod[Config]):
     def __init__(self, config: Config, encoder: TextEncoder) -> None:
         super().__init__(config, encoder)
         names = ("acts", "slots") if config.mode == "joint" else ("actions",)
-        self.heads = nn.ModuleDict({name: MLPProjection(encoder.dim, config.head_size) for name in names})
+        dim = encoder.dim
+        self.heads = nn.ModuleDict(
+            {name: MLPProjector(dim, dim, config.head_size, batch_norm=False, bias=False) for name in names}
+        )
         self.hard_loss = InfoNCE(config.temperature, symmetric=True)
         self._table: LabelTable | None = None
         self._examples: Mapping[str, Sequence[str]] = {}

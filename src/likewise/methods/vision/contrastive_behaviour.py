@@ -67,8 +67,6 @@ class Config(AugmentSettings):
     """Settings of ``contrastive-behaviour``."""
 
     augment: AugmentationName = "cifar"
-    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
-    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
     loss: Literal["contrastive", "simple"] = "contrastive"
     """contrastive: the softmax; simple: none, all kept negatives push alike."""
     temperature: float = 0.3

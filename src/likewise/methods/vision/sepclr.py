@@ -73,8 +73,9 @@ __all__ = ["Config", "SepCLR"]
 YES, NO = ("target", "1", "true", "yes"), ("background", "0", "false", "no")
 WIDTHS = {"continuous": 0.025, "discrete": 1e-5 / 2}
 """Squared widths of the kernel over attributes."""
-WEIGHTS = {"none": (1000.0, 1000.0), "continuous": (100.0, None), "discrete": (100.0, None)}
-"""Weights of the salient term, and of the background's own, where not given."""
+SALIENT_WEIGHT = {"none": 1000.0, "continuous": 100.0, "discrete": 100.0}
+BACKGROUND_WEIGHT = 1000.0
+"""Weights where none are given."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ class SepCLR(ImageMethod[Config]):
     def __init__(self, config: Config, encoder: ImageEncoder, salient: ImageEncoder) -> None:
         super().__init__(config, encoder)
         self.salient = salient
+        given = config.salient_weight
+        self.salient_weight = SALIENT_WEIGHT[config.attributes] if given is None else given
+        given = config.background_weight
+        self.background_weight = BACKGROUND_WEIGHT if given is None else given
         supervised = config.attributes != "none"
         size = (config.num_attributes or 1) if supervised else config.salient_size
         self.common_code = TappedHead("linear", encoder.dim, out_features=config.common_size)
@@ -189,10 +194,10 @@ class SepCLR(ImageMethod[Config]):
         def made() -> Iterator[Row]:
             for i, row in enumerate(table):
                 is_target = True if other is not None else flag(row["target"], table.where(i))
-                made = {"image": row["image"], "target": "target" if is_target else "background"}
+                both = {"image": row["image"], "target": "target" if is_target else "background"}
                 if supervised:
-                    made["attributes"] = self._attributes(row["attributes"], table.where(i)) if is_target else None
-                yield made
+                    both["attributes"] = self._attributes(row["attributes"], table.where(i)) if is_target else None
+                yield both
             for row in () if other is None else other:
                 yield {"image": row["image"], "target": "background", **({"attributes": None} if supervised else {})}
 
@@ -235,19 +240,16 @@ class SepCLR(ImageMethod[Config]):
         leakage = _both(
             joint_entropy(*two, temperature=self.config.temperature).mean() for two in zip(common, pinned, strict=True)
         )
-        weight, own = WEIGHTS[self.config.attributes]
-        weight = weight if self.config.salient_weight is None else self.config.salient_weight
-        own = own if self.config.background_weight is None else self.config.background_weight
         apart = _both(self._apart(one) for one in common)
         if self.config.attributes != "none":
             described = _both(self._described(*two, batch) for two in zip(salient, pinned, strict=True))
-            terms = {"common": alike + apart, "salient": weight * described}
+            terms = {"common": alike + apart, "salient": self.salient_weight * described}
         else:
             kept = gaussian_alignment(*salient, temperature=self.config.temperature, counted=target).mean_or_zero()
             terms = {
                 "common": alike + 2 * apart,
-                "salient": weight * (kept + 2 * _both(self._apart(one) for one in pinned)),
-                "background": (own or 0.0) * _both(self._to_zero(one, target) for one in salient),
+                "salient": self.salient_weight * (kept + 2 * _both(self._apart(one) for one in pinned)),
+                "background": self.background_weight * _both(self._to_zero(one, target) for one in salient),
             }
         terms["leakage"] = self.config.leakage_weight * leakage
         first, second = (one.detach() for one in common)
