@@ -26,7 +26,7 @@ ENCODER: dict[str, Any] = {"encoder": "mlp-128-128", "image_size": 8, "channels"
 def main() -> None:
     """Train at two temperatures with all negatives and with the hardest, and look at the space."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=80, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=60, help="optimiser steps")
     steps = parser.parse_args().steps
 
     read = load_digits()

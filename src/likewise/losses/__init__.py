@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from likewise.losses.alike_targets import alike_targets
+from likewise.losses.attraction_repulsion import (
+    attraction,
+    kernel_repulsion,
+    positive_weights,
+    repulsion,
+    weighed_prediction,
+)
 from likewise.losses.bce_softmax import bce_softmax
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.gaussian import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
@@ -38,6 +45,7 @@ __all__ = [
     "RowLosses",
     "SimilarityMask",
     "alike_targets",
+    "attraction",
     "attribute_alignment",
     "bce_softmax",
     "distillation",
@@ -48,6 +56,7 @@ __all__ = [
     "hardest_threshold",
     "info_nce",
     "joint_entropy",
+    "kernel_repulsion",
     "listwise_distillation",
     "load_balance",
     "mixed_scores",
@@ -56,12 +65,15 @@ __all__ = [
     "other_texts",
     "own_vs_negatives",
     "paired_global_contrast",
+    "positive_weights",
     "prior_matching",
     "queue_contrast",
+    "repulsion",
     "simple_contrast",
     "soft_contrast",
     "soft_positives",
     "specified_expert",
     "spectral",
     "table_cross_entropy",
+    "weighed_prediction",
 ]
