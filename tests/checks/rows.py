@@ -11,6 +11,7 @@ from likewise.methods import get_method
 THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "window", "tower", "boat", "lamp"]
 
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
+    "cacr": {"positives": 2},
     "2dmse": {"encoder_layers": 2},
     "bacon": {"num_classes": 3, "hidden": 16, "head_size": 8, "temperature": 0.07},
     "moco": {"queue_size": 16, "momentum": 0.9},
@@ -27,6 +28,7 @@ OPTIONAL_SETTINGS: dict[str, dict[str, Any]] = {
 """Settings under which a method reads the columns that it may have."""
 
 LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
+    "cacr": {"augment": "none", "lr": 3e-3},
     "contrastive-behaviour": {"temperature": 0.1, "augment": "none", "bank_momentum": 0.0, "lr": 3e-3},
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},

@@ -80,6 +80,10 @@ OWN = {
         "augment loss temperature keep_top_k keep_fraction negative_weight positive bank_momentum hidden head_size "
         "last_norm"
     ),
+    "cacr": (
+        "augment form positives temperature sharpness alpha beta weighted hold_weights cost kernel_width queue_size "
+        "momentum all_keys hidden head_size last_norm"
+    ),
     "sepclr": (
         "augment background common_size salient_size hidden temperature salient_weight background_weight "
         "leakage_weight attributes num_attributes"

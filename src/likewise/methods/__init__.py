@@ -103,6 +103,10 @@ METHODS = {
         "likewise.methods.vision.contrastive_behaviour:ContrastiveBehaviour",
         "Embeddings of pictures against a vector of every other, or the hardest of them; which temperature to choose",
     ),
+    "cacr": MethodEntry(
+        "likewise.methods.vision.cacr:CACR",
+        "Embeddings of pictures from several views of each: far views attract, near pictures repel, no logarithm",
+    ),
     "sepclr": MethodEntry(
         "likewise.methods.vision.sepclr:SepCLR",
         "What a set of pictures has and a background set has not: a common and a salient code",
