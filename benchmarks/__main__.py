@@ -39,6 +39,7 @@ NAMES = {
     "bacon": "known and new digits, long-tailed and partly labelled: two branches against the contrastive one (BaCon)",
     "sepclr": "what only targets have and what the background shares, by SepCLR's codes, on digits over patterns",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
+    "cacr": "the weights of attraction and of repulsion, each alone and neither, against InfoNCE (CACR)",
     "hydra": "any two classes as positives under a gate, against pairs of one class and no gate, on digits (Hydra)",
     "projection_head": "what is known before a projection head and behind it, with several heads, on digits",
     "simcse": "SimCSE against the untrained encoder and against no dropout, on sentence similarity",

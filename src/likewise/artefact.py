@@ -8,6 +8,8 @@ model card ``README.md``; and a folder ``kept`` where the method's products need
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import json
 import shutil
 from collections.abc import Mapping
@@ -140,6 +142,7 @@ def save(
     embedder.save(temporary)
     for name, other in list((spaces or {}).items())[1:]:
         other.save(temporary / SPACES / name)
+        _take_room_once(temporary, temporary / SPACES / name)
     if kept:
         write_state(temporary, dict(kept), KEPT)
     (temporary / "README.md").write_text(_model_card(embedder, about), encoding="utf-8")
@@ -265,6 +268,17 @@ def load(
     if dims is not None:
         encoder = encoder.truncated(dims=dims)
     return encoder if prompt is None else encoder.prompted(prompt)
+
+
+def _take_room_once(model: Path, space: Path) -> None:
+    """Let files of a space that the model has too be the same files on disk: a tower is large, its head is not."""
+    for path in [path for path in space.rglob("*") if path.is_file()]:
+        own = model / path.relative_to(space)
+        if own.is_file() and filecmp.cmp(own, path, shallow=False):
+            linked = path.with_name(f".{path.name}.link")
+            with contextlib.suppress(OSError):  # a file system without links keeps both
+                linked.hardlink_to(own)
+                linked.replace(path)
 
 
 def _space(folder: Path, name: str) -> Path:

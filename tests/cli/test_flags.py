@@ -50,10 +50,10 @@ OWN = {
         "momentum"
     ),
     "mochi": (
-        "augment temperature queue_size momentum hidden head_size batch_norm hardest pairs with_query query_share "
+        "augment hidden head_size temperature queue_size momentum batch_norm hardest pairs with_query query_share "
         "plain_epochs left_out"
     ),
-    "moco": "augment temperature queue_size momentum hidden head_size batch_norm",
+    "moco": "augment hidden head_size temperature queue_size momentum batch_norm",
     "multicsr": (
         "generator endpoint_url contrast plausibility generator_tokens generator_batch token_limit price_in price_out "
         "curate scorer alpha beta gap rule mask frozen phi objective temperature head"
@@ -77,19 +77,19 @@ OWN = {
         "prior_weight prior_power debias labelled_rate_power rate_power warmup_epochs estimate_every hidden head_size"
     ),
     "contrastive-behaviour": (
-        "augment loss temperature keep_top_k keep_fraction negative_weight positive bank_momentum hidden head_size "
+        "augment hidden head_size loss temperature keep_top_k keep_fraction negative_weight positive bank_momentum "
         "last_norm"
     ),
     "cacr": (
-        "augment form positives temperature sharpness alpha beta weighted hold_weights cost kernel_width queue_size "
-        "momentum all_keys hidden head_size last_norm"
+        "augment hidden head_size form positives temperature sharpness alpha beta weighted hold_weights cost "
+        "kernel_width queue_size momentum all_keys last_norm"
     ),
     "sepclr": (
         "augment background common_size salient_size hidden temperature salient_weight background_weight "
         "leakage_weight attributes num_attributes"
     ),
-    "simclr": "augment temperature hidden head_size",
-    "supcon": "augment temperature hidden head_size batch_norm",
+    "simclr": "augment hidden head_size temperature num_views",
+    "supcon": "augment hidden head_size temperature batch_norm",
     "simcse": "supervised temperature head hard_negative_log_weight mlm_weight mlm_probability",
     "whitenedcse": ("temperature head num_views whitening groups shuffle detach_whitening whitening_eps statistics"),
 }

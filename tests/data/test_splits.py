@@ -106,6 +106,14 @@ def test_the_published_sizes_of_long_tailed_cifar_10():
     assert [counts[str(one)] for one in range(10)] == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 
 
+def test_a_linear_tail_falls_off_in_equal_steps():
+    """CACR's imbalanced sets: class c of C keeps (c + 1) / C of its rows."""
+    labels = [str(i % 10) for i in range(1000)]
+    upwards = [str(one) for one in reversed(range(10))]
+    counts = rows_of(labels, long_tailed(labels, 10, order=upwards, decline="linear"))
+    assert [counts[str(one)] for one in range(10)] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+
+
 def test_an_order_is_the_same_for_ever():
     assert drawn_order(range(8), "seed") == [3, 0, 6, 2, 1, 7, 4, 5]
     assert hold_out(["x"] * 10, 0.3)[1].tolist() == [1, 3, 8]
@@ -178,7 +186,12 @@ def test_a_seed_gives_one_split_of_one_file_and_another_of_other_orders(rows):
         ({"imbalance": math.nan}, "imbalance is nan; a number from 1 on is accepted (usual: 10, 50, 100)."),
         ({"imbalance": 2, "min_rows": 0}, "min_rows is 0; a number from 1 on is accepted."),
         ({"imbalance": 2, "head_rows": -1}, "head_rows is -1; a number from 1 on is accepted."),
-        ({"min_rows": 2}, "head_rows, min_rows and order say how a long tail falls off, and there is none; give"),
+        (
+            {"min_rows": 2},
+            "head_rows, min_rows, order and decline say how a long tail falls off, and there is none; give",
+        ),
+        ({"decline": "linear"}, "head_rows, min_rows, order and decline say how a long tail falls off"),
+        ({"imbalance": 2, "decline": "linaer"}, "unknown decline 'linaer': did you mean 'linear'?"),
         ({"imbalance": 2, "order": "size"}, "order is 'size'; 'sorted', 'drawn' or a list of all classes is accepted."),
         ({"imbalance": 2, "order": ["cat"]}, "order lacks 'dog'; each of the 2 classes is needed once."),
         ({"imbalance": 2, "order": ["cat", "dog", "cat"]}, "order names a class twice; each of the 2 classes"),

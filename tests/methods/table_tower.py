@@ -24,9 +24,9 @@ class Reads(nn.Module):
         return self.table[numbers]
 
 
-def without_head(kind, table, temperature=TEMPERATURE):
+def without_head(kind, table, temperature=TEMPERATURE, **settings):
     method = kind.SimCLR if kind is simclr else kind.SupCon
-    made = method(kind.Config(temperature=temperature), Reads(table)).double()
+    made = method(kind.Config(temperature=temperature, **settings), Reads(table)).double()
     made.head = nn.Identity()
     return made
 

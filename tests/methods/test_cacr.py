@@ -208,10 +208,17 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit_with_its_queue_and_slow_tower
         assert [float(row["encoded"]) for row in csv.DictReader(file)][:2] == [60, 120]  # five views, two towers
 
 
-@pytest.mark.parametrize("form", ["predictor"])
-def test_the_predictor_is_trained_and_not_kept(digits, tmp_path, form):
-    model = likewise.train("cacr", digits[:12], out=tmp_path / "run", steps=2, form=form, positives=1, **TINY)
+def test_the_predictor_is_trained_and_not_kept(digits, tmp_path):
+    model = likewise.train("cacr", digits[:12], out=tmp_path / "run", steps=2, form="predictor", positives=1, **TINY)
     assert model.dim == 16
+    assert likewise.load(tmp_path / "run", space="projection").dim == 8
+
+
+@pytest.mark.parametrize("form", ["batch", "queue", "predictor"])
+def test_it_trains_in_bfloat16(digits, tmp_path, form):
+    settings = {**TINY, "precision": "bf16", "head_size": 32, "queue_size": 12, "batch_size": 12, "lr": 1e-2}
+    likewise.train("cacr", digits[:24], out=tmp_path / "run", steps=6, form=form, positives=2, **settings)
+    assert all(abs(loss) < 5 for loss in losses(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

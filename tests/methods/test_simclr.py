@@ -10,16 +10,18 @@ import likewise
 from likewise.encoders import ImageEncoderConfig, load_image_encoder
 from likewise.errors import InputError
 from likewise.methods.vision import simclr, supcon
+from likewise.views import Batch, view_names
 from methods.table_tower import TEMPERATURE, batch_of, table, without_head
 
 
-def by_loops(values, labels, temperature=TEMPERATURE):
+def by_loops(values, labels, temperature=TEMPERATURE, views=2):
     """Mean over all views of: mean over their positives of -log softmax among all other views."""
     size = len(labels)
-    z = [v / math.sqrt(sum(x * x for x in v)) for v in (*values[:size], *values[100:])]
-    whose, losses = [*labels, *labels], []
-    for i in range(2 * size):
-        others = [k for k in range(2 * size) if k != i]
+    chosen = [values[100 * view + row] for view in range(views) for row in range(size)]
+    z = [v / math.sqrt(sum(x * x for x in v)) for v in chosen]
+    whose, losses = [*labels] * views, []
+    for i in range(views * size):
+        others = [k for k in range(views * size) if k != i]
         logits = {k: sum(a * b for a, b in zip(z[i], z[k], strict=True)) / temperature for k in others}
         total = math.log(sum(math.exp(one) for one in logits.values()))
         positives = [k for k in others if whose[k] == whose[i]]
@@ -30,6 +32,15 @@ def by_loops(values, labels, temperature=TEMPERATURE):
 def test_nt_xent_equals_a_plain_loop():
     method = without_head(simclr, table(5))
     assert method(batch_of(5)).loss.item() == pytest.approx(by_loops(table(5), range(5)), rel=1e-9)
+
+
+def test_more_views_of_a_picture_are_all_its_positives():
+    values = np.random.default_rng(1).normal(size=(400, 4))
+    method = without_head(simclr, values, num_views=4)
+    numbers = torch.arange(5)
+    batch = Batch({name: numbers + 100 * place for place, name in enumerate(view_names(4))}, numbers)
+    assert list(method.views().inputs) == list(batch.inputs)
+    assert method(batch).loss.item() == pytest.approx(by_loops(values, range(5), views=4), rel=1e-9)
 
 
 def test_supcon_equals_a_plain_loop_and_with_different_labels_nt_xent():
@@ -64,6 +75,10 @@ def test_the_head_is_no_part_of_the_model_and_classes_are_kept(digits, tmp_path)
         pictures = [row["image"] for row in digits[:5]]
         assert torch.equal(again.embedder.encode(pictures), model.encode(pictures))
         assert model.dim == 16
+        seen = likewise.load(tmp_path / name, space="projection")
+        assert seen.dim == 128
+        weights = tmp_path / name / "model.safetensors"
+        assert weights.samefile(tmp_path / name / "spaces" / "projection" / weights.name)  # takes its room once
     assert again.kept["classes"] == sorted({str(row["label"]) for row in digits[:40]})
 
 
@@ -72,6 +87,10 @@ def test_bad_input_is_said_in_a_sentence(digits, tmp_path):
     with pytest.raises(ValueError, match="temperature"):
         simclr.SimCLR(simclr.Config(temperature=0.0), encoder)
     one_class = [{**row, "label": 3} for row in digits[:20]]
+    with pytest.raises(InputError, match="num_views is 1"):
+        simclr.Config(num_views=1)
+    with pytest.raises(InputError, match="head_size is 0"):
+        supcon.Config(head_size=0)
     with pytest.raises(InputError, match="at least 2 classes"):
         likewise.train("supcon", one_class, out=tmp_path / "a", steps=1, batch_size=8, image_size=8, progress=False)
     with pytest.raises(InputError, match="batch norm takes the whole"):

@@ -37,6 +37,9 @@ def split(
     order: Annotated[
         str, typer.Option(help="Which classes of a long tail are large: sorted, drawn, or all of them as A,B,C.")
     ] = "sorted",
+    decline: Annotated[
+        Literal["exponential", "linear"], typer.Option(help="How the sizes of a long tail fall off.")
+    ] = "exponential",
     known: Annotated[
         str | None,
         typer.Option(help="Known classes as A,B,C, or how many (the first by name); rows of others have no label."),
@@ -62,6 +65,7 @@ def split(
         head_rows=head_rows,
         min_rows=min_rows,
         order=order if order in ("sorted", "drawn") else _names(order),
+        decline=decline,
         known=int(known) if known is not None and known.isdecimal() else None if known is None else _names(known),
         labelled_share=labelled_share,
         per_class=per_class,

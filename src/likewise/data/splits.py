@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+Decline = Literal["exponential", "linear"]
 
 COLUMNS = (Column("label", Label), Column("image", Image, required=False))
 TRUE_LABEL = "true_label"
@@ -100,11 +102,13 @@ def long_tailed(
     min_rows: int = 1,
     head_rows: int | None = None,
     order: str | Sequence[str] = "sorted",
+    decline: Decline = "exponential",
 ) -> NDArray[np.int64]:
-    """Choose rows so that the sizes of the classes fall off exponentially.
+    """Choose rows so that the sizes of the classes fall off, from a large head to a small tail.
 
-    The class in place c of C (from 0) keeps ``head_rows * imbalance^(-c / (C - 1))`` rows, rounded down, and at least
-    ``min_rows``; a class that has fewer keeps all it has.
+    The class in place c of C (from 0) keeps ``head_rows * f`` rows, rounded down, and at least ``min_rows``; a class
+    that has fewer keeps all it has. With ``x = c / (C - 1)``, f is ``imbalance^-x`` (exponential) or
+    ``1 - x (1 - 1 / imbalance)`` (linear).
 
     Args:
         labels: Class of each row.
@@ -113,6 +117,7 @@ def long_tailed(
         min_rows: Fewest rows of a class, >= 1.
         head_rows: Rows of the first class; default those of the largest class.
         order: Which classes are first: "sorted" by their names (numbers by size), "drawn", or all of them listed.
+        decline: How sizes fall off.
 
     Returns:
         Numbers of the rows that are kept, ascending.
@@ -120,7 +125,8 @@ def long_tailed(
     Raises:
         InputError: A setting is outside its range, there are fewer than two classes, or ``order`` does not list them.
 
-    Source: Cui, Jia, Lin, Song and Belongie 2019, "Class-Balanced Loss", arXiv 1901.05555 (long-tailed CIFAR).
+    Source: Cui, Jia, Lin, Song and Belongie 2019, "Class-Balanced Loss", arXiv 1901.05555 (long-tailed CIFAR); Zheng et
+        al. 2023 (CACR), arXiv 2105.03746 (linear).
 
     Example:
         >>> labels = [str(i % 3) for i in range(300)]
@@ -129,6 +135,8 @@ def long_tailed(
     """
     if not imbalance >= 1 or math.isinf(imbalance):
         raise InputError(f"imbalance is {imbalance}; a number from 1 on is accepted (usual: 10, 50, 100).")
+    if decline not in get_args(Decline):
+        raise unknown("decline", decline, get_args(Decline))
     _at_least_one(min_rows=min_rows, head_rows=head_rows)
     of_class = _by_class(labels, seed, "tail")
     classes = _ordered(list(of_class), order, seed)
@@ -137,7 +145,9 @@ def long_tailed(
     most = head_rows or max(map(len, of_class.values()))
     kept: set[int] = set()
     for place, name in enumerate(classes):
-        size = math.floor(most * imbalance ** (-place / (len(classes) - 1)) + 1e-9)  # 99.99... is 100
+        x = place / (len(classes) - 1)
+        share = imbalance**-x if decline == "exponential" else 1 - x * (1 - 1 / imbalance)
+        size = math.floor(most * share + 1e-9)  # 99.99... is 100
         kept.update(of_class[name][: max(size, min_rows)])
     return _ascending(kept)
 
@@ -224,6 +234,8 @@ class SplitPlan:
     """Fewest rows of a class of a long tail, >= 1."""
     order: str | Sequence[str] = "sorted"
     """Which classes of a long tail are large: "sorted" by name, "drawn", or all of them, the largest first."""
+    decline: Decline = "exponential"
+    """How the sizes of a long tail fall off: exponential or linear."""
     known: int | Sequence[str] | None = None
     """The classes that are known, or how many (the first by name): rows of others have no label. Default: all."""
     labelled_share: float | None = None
@@ -236,11 +248,16 @@ class SplitPlan:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; a number from 0 on is accepted.")
-        if self.imbalance == 1 and (self.head_rows, self.min_rows, self.order) != (None, 1, "sorted"):
+        if self.imbalance == 1 and self.tail.keys() & self.given.keys():
             raise InputError(
-                "head_rows, min_rows and order say how a long tail falls off, and there is none; give imbalance too "
-                "(usual: 10, 50, 100), or leave them out."
+                "head_rows, min_rows, order and decline say how a long tail falls off, and there is none; give "
+                "imbalance too (usual: 10, 50, 100), or leave them out."
             )
+
+    @property
+    def tail(self) -> dict[str, Any]:
+        """How the long tail falls off, as :func:`long_tailed` takes it."""
+        return {name: getattr(self, name) for name in ("head_rows", "min_rows", "order", "decline")}
 
     @property
     def given(self) -> dict[str, Any]:
@@ -366,8 +383,7 @@ def split(
     train, test = hold_out(labels, plan.test_share, seed=plan.seed)
     if plan.imbalance != 1:
         own = [labels[i] for i in train.tolist()]
-        tail = {name: getattr(plan, name) for name in ("head_rows", "min_rows", "order", "seed")}
-        train = train[long_tailed(own, plan.imbalance, **tail)]
+        train = train[long_tailed(own, plan.imbalance, seed=plan.seed, **plan.tail)]
     own = [labels[i] for i in train.tolist()]
     shares: dict[str, Any] = {"per_class": plan.per_class, "seed": plan.seed}
     if plan.known is None:

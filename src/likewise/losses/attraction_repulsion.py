@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["attraction", "kernel_repulsion", "positive_weights", "repulsion", "weighed_prediction"]
 
-_UNIT = 1e-2
-"""How far a squared norm may be from 1: what half precision leaves of a unit vector."""
+_UNIT = 2e-2
+"""How far a squared norm may be from 1: what bfloat16, of 8 binary digits, leaves of a unit vector."""
 
 
 def positive_weights(
@@ -89,7 +89,7 @@ def attraction(
         values = ((logits.detach() if detach else logits).softmax(dim=1) * distances).sum(dim=1)
     else:
         values = distances.mean(dim=1)
-    return RowLosses(values, torch.ones_like(values, dtype=torch.bool))
+    return RowLosses.of(values)
 
 
 def repulsion(

@@ -23,7 +23,7 @@ from likewise.encoders import (
 )
 from likewise.encoders.embedder import Role
 from likewise.errors import InputError
-from likewise.heads import MLPProjector, unit_vectors
+from likewise.heads import POST, MLPProjector, TappedHead, unit_vectors
 from likewise.memory import KeyQueue, MomentumTower
 from likewise.sampling import Grouping, Mixing
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
@@ -35,6 +35,8 @@ __all__ = [
     "ImageMethod",
     "Method",
     "Paper",
+    "ProjectedMethod",
+    "ProjectorSettings",
     "QueueMethod",
     "QueueSettings",
     "SentenceMethod",
@@ -330,7 +332,58 @@ class ImageMethod(Method[ImageConfigT]):
 
 
 @dataclass(frozen=True)
-class QueueSettings(AugmentSettings):
+class ProjectorSettings(AugmentSettings):
+    """The head of two layers whose vectors a loss compares."""
+
+    hidden: int | None = None
+    """Width of the head between its layers, >= 1; that of the features where not given (paper)."""
+    head_size: int = 128
+    """Length of the vectors that the loss compares, >= 1 (paper: 128). Figures of their space, as uniformity, are
+    comparable at equal length only."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "head_size"):
+            width = getattr(self, name)
+            if width is not None and width < 1:
+                raise InputError(f"{name} is {width}; at least 1 is accepted.")
+
+
+ProjectorConfigT = TypeVar("ProjectorConfigT", bound=ProjectorSettings)
+
+
+class ProjectedMethod(ImageMethod[ProjectorConfigT]):
+    """A method on pictures whose loss sees what a head makes of the tower's features, ``self.head``.
+
+    The model is the tower. What the loss has seen is kept as its space ``projection``, and the head's layers can be
+    measured.
+    """
+
+    products = {"layers": "likewise.products.layers:Layers"}
+
+    def __init__(
+        self, config: ProjectorConfigT, encoder: ImageEncoder, *, batch_norm: bool = True, last_norm: bool = False
+    ) -> None:
+        super().__init__(config, encoder)
+        self.head = TappedHead(
+            "mlp",
+            encoder.dim,
+            hidden=config.hidden,
+            out_features=config.head_size,
+            batch_norm=batch_norm,
+            last_norm=last_norm,
+        )
+
+    def spaces(self) -> Mapping[str, Embedder]:
+        """Keep the tower's features, and what the head makes of them: the space that the loss has seen."""
+        return {"features": self.embedder(), "projection": self.embedder().with_head(self.head, POST)}
+
+    def kept(self) -> Mapping[str, Any]:
+        """Keep the head, whose layers can be measured."""
+        return {"head": self.head.kept()}
+
+
+@dataclass(frozen=True)
+class QueueSettings(ProjectorSettings):
     """What methods with a momentum tower and a queue have in common, with the values of MoCo v2."""
 
     augment: AugmentationName = "moco"
@@ -342,10 +395,6 @@ class QueueSettings(AugmentSettings):
     momentum: float = 0.999
     """Weight of the old value when the momentum tower follows, in [0, 1) (paper: 0.999; 0.99 for some hundred
     steps)."""
-    hidden: int | None = None
-    """Width of the head between its layers, >= 1; that of the features where not given (paper)."""
-    head_size: int = 128
-    """Length of the vectors that the loss compares, >= 1 (paper: 128)."""
     batch_norm: bool = False
     """Whether the head has batch norm between its layers."""
 

@@ -2,7 +2,7 @@
 
 from likewise.views.base import Batch, Views
 from likewise.views.context import ContextViews, context_pair
-from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation
+from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation, view_names
 from likewise.views.labels import NO_LABEL, FlaggedViews, LabelledViews
 from likewise.views.masking import TokenMasking
 from likewise.views.repetition import SubwordRepeat, WordRepeat
@@ -34,4 +34,5 @@ __all__ = [
     "WordRepeat",
     "augmentation",
     "context_pair",
+    "view_names",
 ]

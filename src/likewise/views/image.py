@@ -17,7 +17,7 @@ from likewise.errors import unknown
 from likewise.extras import image_transforms
 from likewise.views.base import Batch
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationName", "ImageViews", "augmentation"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationName", "ImageViews", "augmentation", "view_names"]
 
 AugmentationName = Literal["simclr", "moco", "cifar", "glyph", "light", "crop", "none"]
 """How a picture is changed at random."""
@@ -75,6 +75,16 @@ class ImageViews:
         for name in self.values:
             inputs[name] = torch.from_numpy(np.array([example[name] for example in examples], dtype=np.float32))
         return Batch(inputs, torch.tensor(list(row_index), dtype=torch.int64))
+
+
+def view_names(number: int) -> tuple[str, ...]:
+    """Return the names of so many views of a picture, as model inputs: as two are called, and numbers for more.
+
+    Example:
+        >>> view_names(4)
+        ('first', 'second', 'view3', 'view4')
+    """
+    return ("first", "second", *(f"view{place}" for place in range(3, number + 1)))[:number]
 
 
 @contextmanager

@@ -57,19 +57,17 @@ from likewise.errors import InputError
 from likewise.heads import MLPProjector, unit_vectors
 from likewise.losses import attraction, kernel_repulsion, positive_weights, repulsion, weighed_prediction
 from likewise.memory import KeyQueue, MomentumTower
-from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
-from likewise.views import AugmentationName, Batch, ImageViews
+from likewise.methods.base import Contrast, Paper, ProjectedMethod, ProjectorSettings, StepOutput
+from likewise.views import AugmentationName, Batch, ImageViews, view_names
 
 __all__ = ["CACR", "Config"]
 
 
 @dataclass(frozen=True)
-class Config(AugmentSettings):
+class Config(ProjectorSettings):
     """Settings of ``cacr``."""
 
     augment: AugmentationName = "cifar"
-    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
-    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), crop (shift and flip), none."""
     form: Literal["batch", "queue", "predictor"] = "batch"
     """batch: negatives are the other pictures of the batch; queue: also keys of earlier batches, by a momentum tower;
     predictor: predictions find keys of a momentum tower in the batch (MoCo v3), for large batches."""
@@ -100,17 +98,16 @@ class Config(AugmentSettings):
     hundred steps)."""
     all_keys: bool = False
     """Whether every view makes a key with the predictor, or the first two only (paper)."""
-    hidden: int | None = None
-    """Width of projector and predictor between their layers, >= 1; that of the features where not given."""
     head_size: int = 128
-    """Length of the vectors that are compared, >= 1 (paper: 128; predictor 256)."""
+    """Length of the vectors that the loss compares, >= 1 (paper: 128; with the predictor 256)."""
     last_norm: bool = True
     """Whether batch norm without weights stands behind the projector."""
 
     def __post_init__(self) -> None:
-        for name in ("positives", "head_size", "hidden", "queue_size"):
+        super().__post_init__()
+        for name in ("positives", "queue_size"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value < 1:
                 raise InputError(f"{name} is {value}; at least 1 is accepted.")
         for name in ("temperature", "sharpness", "kernel_width"):
             value = getattr(self, name)
@@ -133,7 +130,7 @@ class Config(AugmentSettings):
             raise InputError("all_keys is for the predictor; use --form predictor, or leave it out.")
 
 
-class CACR(ImageMethod[Config]):
+class CACR(ProjectedMethod[Config]):
     """Embeddings of pictures by attraction and repulsion; see the module."""
 
     paper = Paper(
@@ -144,14 +141,13 @@ class CACR(ImageMethod[Config]):
     training_defaults = {"batch_size": 128, "lr": 1e-3, "weight_decay": 1e-4, "epochs": 100.0}
 
     def __init__(self, config: Config, encoder: ImageEncoder) -> None:
-        super().__init__(config, encoder)
-        hidden, size = config.hidden or encoder.dim, config.head_size
-        self.head = MLPProjector(encoder.dim, hidden, size, last_norm=config.last_norm)
+        super().__init__(config, encoder, last_norm=config.last_norm)
+        size = config.head_size
         self.predictor: MLPProjector | None = None
         self.momentum_tower: MomentumTower | None = None
         self.queue: KeyQueue | None = None
         if config.form == "predictor":
-            self.predictor = MLPProjector(size, hidden, size)
+            self.predictor = MLPProjector(size, config.hidden or encoder.dim, size)
         if config.form != "batch":
             self.momentum_tower = MomentumTower(self._online(), config.momentum, average_buffers=True)
         if config.form == "queue":
@@ -162,7 +158,7 @@ class CACR(ImageMethod[Config]):
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the views."""
-        return tuple(f"view{number}" for number in range(1, self.config.positives + 2))
+        return view_names(self.config.positives + 1)
 
     def views(self) -> ImageViews:
         """One view more than there are positives."""
@@ -174,11 +170,13 @@ class CACR(ImageMethod[Config]):
         embedded: Tensor = self._online()(views)
         if self.predictor is not None:
             embedded = self.predictor(embedded)
-        query = unit_vectors(embedded).unflatten(0, (len(self.names), -1))  # [V, B, D]
+        # Distances are differences of cosines, for which half precision has too few digits.
+        wide = torch.promote_types(embedded.dtype, torch.float32)
+        query = unit_vectors(embedded.to(wide)).unflatten(0, (len(self.names), -1))  # [V, B, D]
         key = query
         if self.momentum_tower is not None:
             self.momentum_tower.follow(self._online())
-            key = unit_vectors(self.momentum_tower(views)).unflatten(0, (len(self.names), -1))
+            key = unit_vectors(self.momentum_tower(views).to(wide)).unflatten(0, (len(self.names), -1))
         terms = {"batch": self._batch, "queue": self._queue, "predictor": self._predictor}[self.config.form](query, key)
         metrics: dict[str, Tensor | float] = {}
         if self.config.positives > 1:

@@ -40,19 +40,18 @@ The paper's tolerance is the mean cosine within a class, though its formula says
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from likewise.encoders import ImageEncoder
 from likewise.errors import InputError
-from likewise.heads import POST, TappedHead, unit_vectors
+from likewise.heads import unit_vectors
 from likewise.losses import RowLosses, hard_contrast, hardest_threshold, simple_contrast
 from likewise.memory import FeatureBank
-from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
+from likewise.methods.base import Contrast, Paper, ProjectedMethod, ProjectorSettings, StepOutput
 from likewise.views import AugmentationName, Batch, ImageViews
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ __all__ = ["Config", "ContrastiveBehaviour"]
 
 
 @dataclass(frozen=True)
-class Config(AugmentSettings):
+class Config(ProjectorSettings):
     """Settings of ``contrastive-behaviour``."""
 
     augment: AugmentationName = "cifar"
@@ -81,14 +80,11 @@ class Config(AugmentSettings):
     """What a view is drawn to: the picture's own vector of the bank (paper), or another view of it."""
     bank_momentum: float = 0.5
     """Weight of the old vector when one of the bank follows, in [0, 1)."""
-    hidden: int | None = None
-    """Width of the head between its layers, >= 1; that of the features where not given."""
-    head_size: int = 128
-    """Length of the vectors that the loss compares, >= 1. Uniformity is comparable at equal length only."""
     last_norm: bool = True
     """Whether batch norm without weights stands behind the head; hard negatives need it."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.temperature < math.inf:
             raise InputError(f"temperature is {self.temperature}; it must be above 0 and finite (paper: 0.07 to 1).")
         if self.keep_top_k is not None and self.keep_fraction is not None:
@@ -105,34 +101,22 @@ class Config(AugmentSettings):
                 raise InputError(f"negative_weight is {self.negative_weight}, but only the simple loss has one.")
             if not 0 <= self.negative_weight < math.inf:
                 raise InputError(f"negative_weight is {self.negative_weight}; 0 or more is accepted.")
-        for name in ("hidden", "head_size"):
-            width = getattr(self, name)
-            if width is not None and width < 1:
-                raise InputError(f"{name} is {width}; at least 1 is accepted.")
 
 
-class ContrastiveBehaviour(ImageMethod[Config]):
+class ContrastiveBehaviour(ProjectedMethod[Config]):
     """Embeddings of pictures against a bank of all of them; see the module."""
 
     paper = Paper("Understanding the Behaviour of Contrastive Loss", venue="CVPR 2021", arxiv="2012.09740")
     training_defaults = {"batch_size": 128, "lr": 1e-3, "weight_decay": 1e-4, "epochs": 100.0}
     products = {
-        "layers": "likewise.products.layers:Layers",
+        **ProjectedMethod.products,
         "temperature": "likewise.studies.temperature:TemperatureSweep",
     }
 
     seed: Tensor
 
     def __init__(self, config: Config, encoder: ImageEncoder) -> None:
-        super().__init__(config, encoder)
-        self.head = TappedHead(
-            "mlp",
-            encoder.dim,
-            hidden=config.hidden,
-            out_features=config.head_size,
-            batch_norm=True,
-            last_norm=config.last_norm,
-        )
+        super().__init__(config, encoder, last_norm=config.last_norm)
         self.register_buffer("seed", torch.randint(2**31, ()))  # of the first vectors of the bank, once it has a size
         self.bank = self._bank_of(0)
         self._arriving: tuple[Tensor, Tensor] | None = None  # rows and vectors of this step, on their way into the bank
@@ -173,14 +157,6 @@ class ContrastiveBehaviour(ImageMethod[Config]):
         if self._arriving is not None:
             self.bank.update(*self._arriving)
             self._arriving = None
-
-    def spaces(self) -> Mapping[str, Embedder]:
-        """Keep the tower's features, and what the head makes of them: the space that the loss has seen."""
-        return {"features": self.embedder(), "projection": self.embedder().with_head(self.head, POST)}
-
-    def kept(self) -> Mapping[str, Any]:
-        """Keep the head, whose layers can be measured."""
-        return {"head": self.head.kept()}
 
     @property
     def _kept(self) -> int | None:

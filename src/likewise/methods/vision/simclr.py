@@ -20,6 +20,7 @@ Deviations:
     ============================  ==========================================  =====================================
     AdamW                         LARS, for batches of 4,096                  batches here are small
     batch norm of all processes   the same (global batch norm)                -
+    any number of views           two                                         with labels for views, eq. 2 of SupCon
     no batch norm behind the      one in the official code, with weights      not in the paper; ``last_norm`` of
     last layer of the head                                                    other heads
     ============================  ==========================================  =====================================
@@ -33,27 +34,31 @@ import torch
 from torch import Tensor
 
 from likewise.encoders import ImageEncoder
-from likewise.heads import MLPProjector, unit_vectors
+from likewise.errors import InputError
+from likewise.heads import unit_vectors
 from likewise.losses import InfoNCE
-from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
-from likewise.views import Batch, ImageViews
+from likewise.methods.base import Contrast, Paper, ProjectedMethod, ProjectorSettings, StepOutput
+from likewise.views import Batch, ImageViews, view_names
 
 __all__ = ["Config", "SimCLR"]
 
 
 @dataclass(frozen=True)
-class Config(AugmentSettings):
+class Config(ProjectorSettings):
     """Settings of ``simclr``."""
 
     temperature: float = 0.5
     """Divisor of the cosines, > 0 (paper: 0.1 for long training on ImageNet, 0.5 on CIFAR-10)."""
-    hidden: int | None = None
-    """Width of the head between its layers, >= 1; that of the features where not given (paper)."""
-    head_size: int = 128
-    """Length of the vectors that the loss compares, >= 1 (paper: 128)."""
+    num_views: int = 2
+    """Views of each picture, >= 2; each looks for all others of its picture (paper: 2)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_views < 2:
+            raise InputError(f"num_views is {self.num_views}; a view looks for another one, so that 2 are needed.")
 
 
-class SimCLR(ImageMethod[Config]):
+class SimCLR(ProjectedMethod[Config]):
     """Embeddings of pictures from two views of each; see the module."""
 
     paper = Paper(
@@ -63,17 +68,17 @@ class SimCLR(ImageMethod[Config]):
 
     def __init__(self, config: Config, encoder: ImageEncoder) -> None:
         super().__init__(config, encoder)
-        self.head = MLPProjector(encoder.dim, config.hidden or encoder.dim, config.head_size)
         self.loss = InfoNCE(config.temperature)
 
     def views(self) -> ImageViews:
-        """Two views of each picture."""
-        return self.augmented("first", "second")
+        """As many views of each picture as ``num_views`` says."""
+        return self.augmented(*view_names(self.config.num_views))
 
     def training_step(self, batch: Batch) -> StepOutput:
-        """One pass over both views, and every view looks for its other one."""
-        views: Tensor = torch.cat([batch["first"], batch["second"]])
-        embedded = unit_vectors(self.head(self.encoder(views)))  # [2 B, head_size]
-        rows = self.loss(embedded, None, labels=batch.row_index.repeat(2))
-        first, second = embedded.detach().chunk(2)
+        """One pass over all views, and every view looks for the others of its picture."""
+        number = self.config.num_views
+        views: Tensor = torch.cat([batch[name] for name in view_names(number)])
+        embedded = unit_vectors(self.head(self.encoder(views)))  # [V B, head_size]
+        rows = self.loss(embedded, None, labels=batch.row_index.repeat(number))
+        first, second, *_ = embedded.detach().chunk(number)
         return StepOutput({"nt_xent": rows.mean()}, contrast=Contrast(first, second, self.config.temperature))

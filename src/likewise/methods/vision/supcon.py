@@ -35,9 +35,9 @@ from torch import Tensor
 
 from likewise.data import Column, Image, Label, class_names
 from likewise.encoders import ImageEncoder
-from likewise.heads import MLPProjector, unit_vectors
+from likewise.heads import unit_vectors
 from likewise.losses import InfoNCE
-from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
+from likewise.methods.base import Contrast, Paper, ProjectedMethod, ProjectorSettings, StepOutput
 from likewise.views import Batch, LabelledViews
 
 if TYPE_CHECKING:
@@ -48,20 +48,16 @@ __all__ = ["Config", "SupCon"]
 
 
 @dataclass(frozen=True)
-class Config(AugmentSettings):
+class Config(ProjectorSettings):
     """Settings of ``supcon``."""
 
     temperature: float = 0.1
     """Divisor of the cosines, > 0 (paper: 0.1)."""
-    hidden: int | None = None
-    """Width of the head between its layers, >= 1; that of the features where not given (paper)."""
-    head_size: int = 128
-    """Length of the vectors that the loss compares, >= 1 (paper: 128)."""
     batch_norm: bool = True
     """Whether the head has batch norm between its layers."""
 
 
-class SupCon(ImageMethod[Config]):
+class SupCon(ProjectedMethod[Config]):
     """Embeddings of pictures from their classes; see the module."""
 
     paper = Paper("Supervised Contrastive Learning", venue="NeurIPS 2020", arxiv="2004.11362")
@@ -72,10 +68,7 @@ class SupCon(ImageMethod[Config]):
     training_defaults = {"batch_size": 256, "lr": 1e-3, "weight_decay": 1e-4, "epochs": 100.0}
 
     def __init__(self, config: Config, encoder: ImageEncoder) -> None:
-        super().__init__(config, encoder)
-        self.head = MLPProjector(
-            encoder.dim, config.hidden or encoder.dim, config.head_size, batch_norm=config.batch_norm
-        )
+        super().__init__(config, encoder, batch_norm=config.batch_norm)
         self.loss = InfoNCE(config.temperature)
         self._classes: tuple[str, ...] = ()
 
@@ -97,5 +90,5 @@ class SupCon(ImageMethod[Config]):
         return StepOutput({"supcon": rows.mean()}, contrast=Contrast(first, second, self.config.temperature))
 
     def kept(self) -> Mapping[str, Any]:
-        """Keep the names of the classes."""
-        return {"classes": list(self._classes)} if self._classes else {}
+        """Keep the head and the names of the classes."""
+        return {**super().kept(), "classes": list(self._classes)}
