@@ -18,6 +18,7 @@ from torch import Tensor
 
 from likewise import distributed, pairwise
 from likewise.losses.info_nce import info_nce
+from likewise.losses.own_key import check_temperature
 from likewise.losses.reduction import RowLosses
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def repulsion(
         tensor([-1.0778])
     """
     _check("repulsion", query, key)
-    _check_temperature("repulsion", temperature)
+    check_temperature("repulsion", temperature, usual="0.2 to 1")
     counts = distributed.row_counts(len(key))
     keys, more = distributed.gather_rows(key, counts=counts), 0
     if queue is not None:
@@ -191,7 +192,7 @@ def kernel_repulsion(
         tensor(-4.)
     """
     _check("kernel_repulsion", query, key)
-    _check_temperature("kernel_repulsion", temperature)
+    check_temperature("kernel_repulsion", temperature, usual="0.2 to 1")
     if not 0 < width < math.inf:
         raise ValueError(f"kernel_repulsion: width is {width}; it must be > 0 and finite (paper: 2).")
     counts = distributed.row_counts(len(key))
@@ -263,7 +264,7 @@ def weighed_prediction(
     key = key.detach()
     for query in predictions:
         _check("weighed_prediction", query, key)
-    _check_temperature("weighed_prediction", temperature)
+    check_temperature("weighed_prediction", temperature, usual="0.2 to 1")
     sharpness = 1 / temperature if sharpness is None else sharpness
     stacked = torch.stack(list(predictions)).detach()
     share = positive_weights(key, stacked, sharpness=sharpness).to(key.dtype)  # [B, V]
@@ -343,8 +344,3 @@ def _check_unit(name: str, side: str, x: Tensor) -> None:
             f"{name}: row {row} of {side} has length {float(squares[row]) ** 0.5:.4g}; squared distances are computed "
             "from cosines, so that all vectors have length 1. Normalise them."
         )
-
-
-def _check_temperature(name: str, temperature: float) -> None:
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"{name}: temperature is {temperature}; it must be > 0 and finite. Usual values are 0.2 to 1.")

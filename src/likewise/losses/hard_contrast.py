@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from likewise import pairwise
+from likewise.losses.own_key import check_own_key, check_temperature, own_key_losses, products
 from likewise.losses.reduction import RowLosses
 
 if TYPE_CHECKING:
@@ -113,23 +114,15 @@ def hard_contrast(
         >>> rows.values  # log(e + 2) - 1
         tensor([0.5514])
     """
-    _check("hard_contrast", query, key)
-    if not 0 < temperature < math.inf:
-        raise ValueError(
-            f"hard_contrast: temperature is {temperature}; it must be > 0 and finite. Usual values are 0.05 to 1."
-        )
+    check_own_key("hard_contrast", query, key)
+    check_temperature("hard_contrast", temperature, usual="0.05 to 1")
     scale = 1.0 / temperature
     options = _options("hard_contrast", own, query, negatives, precision, tile)
     options["scale"] = scale
     if threshold is not None:
         options["rows"] = (*options["rows"], scale * threshold.detach())
         options["score_mod"] = _kept
-    total = pairwise.logsumexp(query, negatives, **options)
-    with pairwise.without_autocast(query.device):
-        positive = scale * _products(query, key, total.dtype)
-        counted = total > -math.inf
-        values = torch.logaddexp(positive, total) - positive
-    return RowLosses(torch.where(counted, values, 0.0 * positive), counted)
+    return own_key_losses(query, key, pairwise.logsumexp(query, negatives, **options), scale=scale)
 
 
 def simple_contrast(
@@ -173,7 +166,7 @@ def simple_contrast(
         >>> simple_contrast(query, query, negatives).values  # -1 + (0.6 + 0) / 2
         tensor([-0.7000])
     """
-    _check("simple_contrast", query, key)
+    check_own_key("simple_contrast", query, key)
     if weight is not None and not 0 <= weight < math.inf:
         raise ValueError(f"simple_contrast: weight is {weight}; 0 or more is accepted, or None for the mean.")
     options = _options("simple_contrast", own, query, negatives, precision, tile)
@@ -182,7 +175,7 @@ def simple_contrast(
         with pairwise.without_autocast(query.device):
             total = query.to(dtype) @ negatives.sum(dim=0, dtype=torch.float64).to(dtype)
             if own is not None:
-                total = total - _products(query, negatives[own], dtype)
+                total = total - products(query, negatives[own], dtype)
         number = torch.full_like(total, len(negatives) - (own is not None)).detach()
     else:
         # The sum of what lies above a threshold is a sum of hinges, and the threshold as often as there are such.
@@ -195,7 +188,7 @@ def simple_contrast(
         total = above + number * threshold.to(above.dtype)
     with pairwise.without_autocast(query.device):
         pushed = total * weight if weight is not None else total / number.clamp_min(1)
-        positive = _products(query, key, total.dtype)
+        positive = products(query, key, total.dtype)
         counted = number > 0
     return RowLosses(torch.where(counted, pushed - positive, 0.0 * positive), counted)
 
@@ -233,16 +226,3 @@ def _options(
             "0 on. Give numbers of rows in the table that they belong to."
         )
     return {"mask_mod": _not_own, "rows": (own,), "precision": precision, "tile": tile}
-
-
-def _products(query: Tensor, key: Tensor, dtype: torch.dtype) -> Tensor:
-    products: Tensor = torch.linalg.vecdot(query.to(dtype), key.to(dtype))
-    return products
-
-
-def _check(name: str, query: Tensor, key: Tensor) -> None:
-    if query.shape != key.shape:
-        raise ValueError(
-            f"{name}: query is {list(query.shape)} but key is {list(key.shape)}; every row of query has its own key. "
-            "Give as many, of the same length."
-        )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise import distributed, pairwise
+from likewise.losses.own_key import check_temperature
 from likewise.losses.positives import LabelPositives, Positives, Scoring, WeightPositives, mean_scores
 from likewise.losses.reduction import RowLosses
 
@@ -164,7 +165,7 @@ class InfoNCE(nn.Module):
 
     def __init__(self, temperature: float = 0.05, learnable: bool = False, symmetric: bool = False) -> None:
         super().__init__()
-        _check_temperature(temperature)
+        check_temperature("info_nce", temperature, usual="0.02 to 0.2")
         self._temperature = temperature
         self.symmetric = symmetric
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature))) if learnable else None
@@ -308,7 +309,7 @@ def _positives(
 def _scale(temperature: float | Tensor, query: Tensor, symmetric: bool) -> float | Tensor:
     """Return 1 / temperature."""
     if not isinstance(temperature, Tensor):
-        _check_temperature(temperature)
+        check_temperature("info_nce", temperature, usual="0.02 to 0.2")
         return 1.0 / temperature
     if temperature.shape not in ((), query.shape[:1]):
         raise ValueError(
@@ -326,13 +327,6 @@ def _scale(temperature: float | Tensor, query: Tensor, symmetric: bool) -> float
             "Learn its logarithm, or clamp it."
         )
     return 1.0 / temperature
-
-
-def _check_temperature(temperature: float) -> None:
-    if not 0 < temperature < math.inf:
-        raise ValueError(
-            f"info_nce: temperature is {temperature}; it must be > 0 and finite. Usual values are 0.02 to 0.2."
-        )
 
 
 def _check_operands(query: Tensor, key: Tensor | None, negatives: Tensor | None, queue: Tensor | None) -> None:

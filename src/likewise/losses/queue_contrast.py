@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from likewise import pairwise
-from likewise.losses.reduction import RowLosses
+from likewise.losses.own_key import check_own_key, check_temperature, own_key_losses, products
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
 
+    from likewise.losses.reduction import RowLosses
     from likewise.pairwise import MaskMod, Precision
     from likewise.sampling import Mixture
 
@@ -82,18 +83,15 @@ def queue_contrast(
         >>> queue_contrast(query, query, queue, temperature=1.0).values  # log(e + 1) - 1
         tensor([0.3133])
     """
-    _check(query, key, temperature)
+    check_temperature("queue_contrast", temperature, usual="0.07 to 0.5")
+    check_own_key("queue_contrast", query, key)
     scale = 1.0 / temperature
     negatives = pairwise.logsumexp(
         query, queue.detach(), scale=scale, mask_mod=mask_mod, rows=rows, columns=columns, precision=precision
     )
-    with pairwise.without_autocast(query.device):
-        positive = scale * torch.linalg.vecdot(query.to(negatives.dtype), key.detach().to(negatives.dtype))
-        if mixed is not None:
-            negatives = torch.logaddexp(negatives, mixed.logsumexp)
-        counted = negatives > -math.inf
-        values = torch.logaddexp(positive, negatives) - positive
-    return RowLosses(torch.where(counted, values, 0.0 * positive), counted)
+    if mixed is not None:
+        negatives = torch.logaddexp(negatives, mixed.logsumexp)
+    return own_key_losses(query, key.detach(), negatives, scale=scale)
 
 
 def mixed_scores(
@@ -116,7 +114,7 @@ def mixed_scores(
     Cost: O(B D) memory and :data:`_CHUNK` numbers; two products of B (s + s') D.
     Source: Kalantidis et al. 2020 (MoCHi), arXiv 2010.01028, eq. 4 and 5.
     """
-    _check(query, query, temperature)
+    check_temperature("mixed_scores", temperature, usual="0.07 to 0.5")
     scale = 1.0 / temperature
     wide = query if query.dtype == torch.float64 else query.float()
     total, largest = wide.new_full((2, len(query)), -math.inf)
@@ -132,7 +130,7 @@ def mixed_scores(
             expected[part] = torch.einsum("bh,bhd->bd", logits.softmax(1), made)
     with pairwise.without_autocast(query.device):
         # The value of ``total``, with the gradient of a log-sum-exp over constants.
-        linear = scale * torch.linalg.vecdot(wide, expected)
+        linear = scale * products(wide, expected, wide.dtype)
         return MixedScores(total + (linear - linear.detach()), largest)
 
 
@@ -143,15 +141,3 @@ def _synthetic(query: Tensor, queue: Tensor, mixture: Mixture, rows: Tensor) -> 
     of_two = share * keys[mixture.first[rows]] + (1 - share) * keys[mixture.second[rows]]
     with_query = own * query[:, None] + (1 - own) * keys[mixture.single[rows]]
     return F.normalize(torch.cat([of_two, with_query], dim=1), dim=2)
-
-
-def _check(query: Tensor, key: Tensor, temperature: float) -> None:
-    if not 0 < temperature < math.inf:
-        raise ValueError(
-            f"queue_contrast: temperature is {temperature}; it must be > 0 and finite. Usual values are 0.07 to 0.5."
-        )
-    if query.shape != key.shape:
-        raise ValueError(
-            f"queue_contrast: query is {list(query.shape)} but key is {list(key.shape)}; every row of query has its "
-            "own key. Give as many, of the same length."
-        )

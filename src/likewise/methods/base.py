@@ -25,7 +25,7 @@ from likewise.encoders.embedder import Role
 from likewise.errors import InputError
 from likewise.heads import POST, MLPProjector, TappedHead, unit_vectors
 from likewise.memory import KeyQueue, MomentumTower
-from likewise.sampling import Grouping, Mixing
+from likewise.sampling import Grouping, Stratified
 from likewise.training.step import SINGLE_OBJECTIVE, Contrast, StepOutput
 from likewise.views import AugmentationName, Batch, ImageViews, Views, augmentation
 
@@ -216,10 +216,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def after_step(self) -> None:
         """Do what follows the optimiser's step (momentum tower, queue); nothing unless a method says so."""
 
-    def grouping(self) -> Grouping | Mixing | None:
+    def grouping(self) -> Grouping | Stratified | None:
         """Return the column whose value all rows of a batch share, and how groups follow each other; None: any rows.
 
-        ``batch.group`` is that value. A :class:`Mixing` says the contrary: every batch has rows of all values.
+        ``batch.group`` is that value. A :class:`Stratified` says the contrary: every batch has rows of all values.
         """
         return None
 

@@ -16,8 +16,8 @@ from likewise.sampling.inverse_propensity import (
 from likewise.sampling.label_pairs import Balance, LabelPairs
 from likewise.sampling.loader import BatchLoader, Plan, plan_batches
 from likewise.sampling.mixing import HardNegativeMixer, Mixture
-from likewise.sampling.mixture import Mixing, MixturePlan
 from likewise.sampling.pair_report import describe_pairs
+from likewise.sampling.stratified import Stratified, StratifiedPlan
 from likewise.sampling.stream import StreamPlan
 from likewise.sampling.surface import SurfaceMeasure, SurfaceTexts, surface_similarity
 
@@ -31,12 +31,12 @@ __all__ = [
     "HardNegativeMixer",
     "IPWPairSampler",
     "LabelPairs",
-    "Mixing",
     "Mixture",
-    "MixturePlan",
     "Plan",
     "PlannedBatch",
     "RowKeys",
+    "Stratified",
+    "StratifiedPlan",
     "StreamPlan",
     "SurfaceMeasure",
     "SurfaceTexts",

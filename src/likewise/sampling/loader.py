@@ -22,8 +22,8 @@ from likewise.errors import InputError, RunError
 from likewise.sampling.batches import BatchPlan, PlannedBatch
 from likewise.sampling.duplicates import duplicate_keys
 from likewise.sampling.groups import Grouping, GroupPlan, groups_of
-from likewise.sampling.mixture import Mixing, MixturePlan
 from likewise.sampling.parcel import Parcel, pack
+from likewise.sampling.stratified import Stratified, StratifiedPlan
 from likewise.sampling.stream import StreamPlan
 from likewise.views.base import Batch, Views
 
@@ -59,8 +59,8 @@ def plan_batches(
     min_rows: int = 2,
     keep_apart: Sequence[str] = (),
     buffer_rows: int = 10_000,
-    grouping: Grouping | Mixing | None = None,
-) -> BatchPlan | GroupPlan | MixturePlan | StreamPlan:
+    grouping: Grouping | Stratified | None = None,
+) -> BatchPlan | GroupPlan | StratifiedPlan | StreamPlan:
     """Plan the batches of a table.
 
     Args:
@@ -88,11 +88,11 @@ def plan_batches(
             table, batch_size, seed=seed, min_rows=min_rows, keep_apart=keep_apart, buffer_rows=buffer_rows
         )
     keys = duplicate_keys(table, keep_apart) if keep_apart else None
-    if isinstance(grouping, Mixing):
+    if isinstance(grouping, Stratified):
         if keep_apart:
             raise ValueError("plan_batches: rows are kept apart within a group, and a mixture has several; give one.")
         numbers, names = groups_of(table, grouping.column)
-        return MixturePlan(numbers, names, batch_size, seed=seed, least=grouping.least, min_rows=min_rows)
+        return StratifiedPlan(numbers, names, batch_size, seed=seed, least=grouping.least, min_rows=min_rows)
     if grouping is not None:
         numbers, names = groups_of(table, grouping.column)
         return GroupPlan(

@@ -56,7 +56,7 @@ from likewise.evaluation.discovery import class_counts, clusters_of
 from likewise.heads import CosineClassifier, MLPProjector, unit_vectors
 from likewise.losses import InfoNCE, RowLosses, info_nce, prior_matching, soft_positives
 from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
-from likewise.sampling import Mixing, class_rates, kept_by_rate
+from likewise.sampling import Stratified, class_rates, kept_by_rate
 from likewise.views import NO_LABEL, Batch, LabelledViews
 
 if TYPE_CHECKING:
@@ -198,9 +198,9 @@ class BaCon(ImageMethod[Config]):
         self._estimate()
         return prepared
 
-    def grouping(self) -> Mixing:
+    def grouping(self) -> Stratified:
         """Half of every batch has labels."""
-        return Mixing("known", least=2)
+        return Stratified("known", least=2)
 
     def views(self) -> LabelledViews:
         """Two views of each picture, and its class where it is known."""

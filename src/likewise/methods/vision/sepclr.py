@@ -59,7 +59,7 @@ from likewise.errors import InputError
 from likewise.heads import POST, MLPProjector, TappedHead, unit_vectors
 from likewise.losses import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
 from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
-from likewise.sampling import Mixing
+from likewise.sampling import Stratified
 from likewise.views import Batch, FlaggedViews, Views, augmentation
 
 if TYPE_CHECKING:
@@ -215,9 +215,9 @@ class SepCLR(ImageMethod[Config]):
             raise InputError(f"{where}: the target has {has}; every target needs {number}. Mend the row.")
         return list(values)
 
-    def grouping(self) -> Mixing:
+    def grouping(self) -> Stratified:
         """Half of every batch is of the target, half of the background."""
-        return Mixing("target", least=2)
+        return Stratified("target", least=2)
 
     def views(self) -> Views:
         """Two views of each picture and whether it is a target; with attributes one view is the picture itself."""

@@ -12,11 +12,11 @@ from likewise.errors import InputError
 from likewise.sampling.batches import BatchPlan, PlannedBatch, check_plan
 from likewise.sampling.groups import Int64s
 
-__all__ = ["Mixing", "MixturePlan"]
+__all__ = ["Stratified", "StratifiedPlan"]
 
 
 @dataclass(frozen=True)
-class Mixing:
+class Stratified:
     """Every batch holds rows of every value of a column, as many of each.
 
     Args:
@@ -36,7 +36,7 @@ class Mixing:
             raise ValueError(f"least must be >= 1, got {self.least}")
 
 
-class MixturePlan:
+class StratifiedPlan:
     """The rows of every batch of every epoch, each batch with an equal share of every group.
 
     Every group goes through its own rows in a random order, as a :class:`BatchPlan` of the group alone makes it, in
@@ -65,7 +65,7 @@ class MixturePlan:
     Cost: O(N) memory.
 
     Example:
-        >>> plan = MixturePlan(np.array([0, 0, 0, 0, 0, 1]), ["plain", "rare"], 4, seed=0)
+        >>> plan = StratifiedPlan(np.array([0, 0, 0, 0, 0, 1]), ["plain", "rare"], 4, seed=0)
         >>> [sorted(batch.rows) for batch in itertools.islice(plan.batches(), 2)], plan.steps_per_epoch
         ([[2, 4, 5], [0, 3, 5]], 2)
     """
