@@ -12,6 +12,7 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: spaces NAME -->       figures of several spaces as stored, a row a figure
     <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
     <!-- generated: study NAME -->        what a stored study found: a table for each evaluation, and the geometry
+    <!-- generated: means NAME -->        a stored study's means over its sets, and differences from the baseline by seed
     <!-- generated: timings NAME -->      the contenders' times stored in benchmarks/results/NAME.json
 
 mkdocs calls ``on_page_markdown`` for each page (``hooks`` in ``mkdocs.yml``). Where no result over at least three
@@ -77,6 +78,7 @@ def fill(markdown: str, results: Path = RESULTS) -> str:
             "results": lambda: measured(results / f"{name}.json"),
             "spaces": lambda: spaces(results / f"{name}.json"),
             "study": lambda: study(results / f"{name}.json"),
+            "means": lambda: means(results / f"{name}.json"),
             "bars": lambda: bars(sorted(results.glob("*.json"))),
             "timings": lambda: timings(results / f"{name}.json"),
         }
@@ -247,6 +249,23 @@ def study(path: Path) -> str:
         + table(("arm", *evaluations, *figures), rows)
         + f"\n\n{origin(stored, path)}"
     )
+
+
+def means(path: Path) -> str:
+    """Return the mean over its sets of each arm of a stored study, lowest first, and how far it is from the baseline.
+
+    ``mean_over_sets`` holds them, of :func:`benchmarks.stored.mean_over_sets`. Nothing where there is no file.
+    """
+    if not path.exists():
+        return ""
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    arms: Mapping[str, Mapping[str, Any]] = stored["mean_over_sets"]
+    over = f"over_{stored['baseline']}"
+    rows = [
+        (arm, f"{of['mean']:.2f}", ", ".join(f"{one:+.2f}" for one in of.get(over, ())))
+        for arm, of in sorted(arms.items(), key=lambda item: item[1]["mean"])
+    ]
+    return table(("mean over the sets", "mean", f"over '{stored['baseline']}', by seed"), rows)
 
 
 def _compared(one: Mapping[str, Any]) -> str:

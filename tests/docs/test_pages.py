@@ -170,6 +170,13 @@ def test_a_stored_study_becomes_a_section_too(generate, tmp_path):
     assert section == "## Measured\n\n" + generate.fill("<!-- generated: study example -->", tmp_path)
 
 
+def test_means_over_sets_become_a_table_of_the_arms_from_low_to_high(generate, tmp_path):
+    arms = {"plain": {"mean": 60.0}, "odd": {"mean": 59.5, "over_plain": [-0.25, -0.75]}}
+    (tmp_path / "many.json").write_text(json.dumps({"baseline": "plain", "mean_over_sets": arms}))
+    made = generate.fill("<!-- generated: means many -->", tmp_path).splitlines()
+    assert made[2:] == ["| odd | 59.50 | -0.25, -0.75 |", "| plain | 60.00 |  |"]
+
+
 def test_stored_timings_become_a_table_a_kind_of_work(generate, tmp_path):
     results = [
         {"case": {"form": "small", "N": 2048}, "seconds": {"ours": [0.01, 0.02, 0.03], "theirs": [0.03, 0.02, 0.12]}},

@@ -91,8 +91,7 @@ def view_names(number: int) -> tuple[str, ...]:
 def _drawing_from(seed: int) -> Iterator[None]:
     """Seed PyTorch's generator for a while.
 
-    ``torch.manual_seed`` also seeds accelerators, for which it notes where it was called from: that takes longer than a
-    view.
+    ``torch.manual_seed`` also seeds accelerators, for which it notes where it was called from, for every view.
     """
     before = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)
