@@ -15,7 +15,7 @@ ENDINGS = (".npy", ".parquet", ".safetensors")
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("encode", help="Embed the texts of a file.")(with_part(encode))
+    app.command("encode", help="Embed the texts or pictures of a file or folder.")(with_part(encode))
 
 
 def encode(
