@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from likewise.losses.alike_targets import alike_targets
 from likewise.losses.bce_softmax import bce_softmax
+from likewise.losses.cosine import cosine_alignment, cosine_uniformity
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.gaussian import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
 from likewise.losses.global_contrast import GlobalTerms, global_contrast, paired_global_contrast
@@ -40,6 +41,8 @@ __all__ = [
     "alike_targets",
     "attribute_alignment",
     "bce_softmax",
+    "cosine_alignment",
+    "cosine_uniformity",
     "distillation",
     "gaussian_alignment",
     "gaussian_uniformity",
