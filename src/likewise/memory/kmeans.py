@@ -44,5 +44,7 @@ def clusters_of(vectors: NDArray[np.float32], number: int, *, seed: int = 0) -> 
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # vectors that rounding alone tells apart: see Returns
-        found = KMeans(number, n_init=STARTS, random_state=seed).fit_predict(vectors)
-    return found.astype(np.int64)
+        found: NDArray[np.int64] = (
+            KMeans(number, n_init=STARTS, random_state=seed).fit_predict(vectors).astype(np.int64)
+        )
+    return found
