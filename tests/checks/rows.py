@@ -13,6 +13,10 @@ THINGS = ["dog", "cat", "house", "river", "train", "bread", "phone", "garden", "
 SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "2dmse": {"encoder_layers": 2},
     "bacon": {"num_classes": 3, "hidden": 16, "head_size": 8, "temperature": 0.07},
+    "beclr": {
+        **{"hidden": 16, "head_size": 8, "prototypes": 2, "memory_scale": 6, "memory_start": 0.0, "neighbours": 2},
+        **{"momentum": 0.9, "cluster_every": 1.0},
+    },
     "moco": {"queue_size": 16, "momentum": 0.9},
     "mochi": {"queue_size": 16, "momentum": 0.9, "hardest": 8, "pairs": 4, "with_query": 4, "plain_epochs": 0.1},
 }

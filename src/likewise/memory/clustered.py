@@ -121,6 +121,11 @@ class ClusteredQueue(nn.Module):
         Raises:
             ValueError: The rows have another length than those of the memory, or are not finite.
         """
+        if rows.ndim != 2 or rows.shape[1] != self.prototypes.shape[1]:
+            raise ValueError(
+                f"ClusteredQueue: rows is {list(rows.shape)}; it is [rows, {self.prototypes.shape[1]}]. Push what the "
+                "memory was made for."
+            )
         arrived = distributed.gather_rows(rows.to(self.prototypes.device, self.prototypes.dtype), with_grad=False)
         if not len(arrived):
             return
@@ -160,10 +165,10 @@ class ClusteredQueue(nn.Module):
         """Return the cluster of each row, in equal shares of all of them; nothing is changed."""
         unit, prototypes = F.normalize(rows), F.normalize(self.prototypes)
         distance = torch.cdist(unit, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
-        plan = sinkhorn(
-            -distance if self.farthest else distance, epsilon=self.epsilon, iterations=ROUNDS, tolerance=0.0
-        )
-        return plan.argmax(1)
+        cost = -distance if self.farthest else distance
+        # Prototypes are scaled before rows, as in the paper's code: ten rounds need not be the last.
+        plan = sinkhorn(cost.T, epsilon=self.epsilon, iterations=ROUNDS, tolerance=0.0)  # [P, N]
+        return plan.argmax(0)
 
     @torch.no_grad()
     def nearest(self, rows: Float[Tensor, "B D"], k: int) -> tuple[Float[Tensor, "B k"], Int[Tensor, "B k"]]:
