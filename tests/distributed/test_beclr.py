@@ -23,7 +23,7 @@ def trained(course, positives, negatives):
     )  # fmt: skip
     method = BECLR(config, Reads(table(6)))
     method.head, method.predictor = nn.Identity(), nn.Linear(4, 4)
-    method.teacher = MomentumTower(method._student(), 0.8, average_buffers=True)
+    method.teacher = MomentumTower(method._student(), 0.8, always_eval=False)
     method._table_rows = 8
     method.double()
     processes, seen = distributed.world_size(), []

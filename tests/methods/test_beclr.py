@@ -35,7 +35,7 @@ def with_table(values, rows=4, **settings) -> BECLR:
     method = BECLR(Config(**{**SMALL, **settings}), Reads(values))
     torch.manual_seed(4)
     method.head, method.predictor = nn.Identity(), nn.Linear(4, 4, bias=False)
-    method.teacher = MomentumTower(method._student(), method.config.momentum, average_buffers=True)
+    method.teacher = MomentumTower(method._student(), method.config.momentum, always_eval=False)
     method._table_rows = rows
     return method.double()
 

@@ -23,8 +23,8 @@ the picture of i::
 Until ``--memory-start``, and until the memory is full, there are no neighbours: k = 0.
 
 One step: student on views with hidden blocks; the teacher follows, weights as they are before this step's update; the
-teacher on whole views; neighbours in the memory of earlier steps; the optimiser's step; then the embeddings enter the
-memory, and at the end of every ``--cluster-every`` epochs it is clustered anew.
+teacher on whole views, with batch norm by these; neighbours in the memory of earlier steps; the optimiser's step; then
+the embeddings enter the memory, and at the end of every ``--cluster-every`` epochs it is clustered anew.
 
 ``--positives code`` does what the official code does. There p, s and t have a memory each, and the B rows of each view
 become B (k + 1) by their own neighbours, before the loss without neighbours is taken of all. The neighbours of p are
@@ -45,10 +45,11 @@ Deviations:
     before the batch enters                                                   own nearest neighbour
     any number of rows enters;    a lap of whole batches, the last one cut;   uneven batches fit, and the memory is
     the memory goes round         40 P rows and up to a batch more            exactly the last rows
-    the teacher's batch norm is   by the batch                                as in ``moco``: what a picture is does
-    averaged as weights are                                                   not depend on its batch
+    the right rows of a cluster   their places in the cluster are taken for   a fault there: neighbours are any rows
+                                  places in the memory
     no weights in the batch norm  weights                                     ``last_norm`` of other heads
     behind the projector
+    batch norm of all processes   of each process                             several processes train what one trains
     momentum rises in epochs      in steps of the run                         a run may be made longer
     crops of MoCo v2              and RandAugment, both flips                 views of this library
     AdamW, rate 1e-3              SGD, rate 0.3 for 256 pictures              as all methods here
@@ -173,7 +174,7 @@ class BECLR(ImageMethod[Config]):
         size = config.head_size
         self.head = MLPProjector(encoder.dim, config.hidden, size, layers=3, last_norm=True)
         self.predictor = MLPProjector(size, config.predictor_hidden or max(1, size // 4), size)
-        self.teacher = MomentumTower(self._student(), config.momentum, average_buffers=True)
+        self.teacher = MomentumTower(self._student(), config.momentum, always_eval=False)
         memory_of = ["teacher"] if config.positives == "anchored" else ["teacher", "prediction", "student"]
         self.memories = nn.ModuleDict({name: self._memory() for name in memory_of if config.neighbours})
         self.register_buffer("rows_seen", torch.zeros((), dtype=torch.int64))
