@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.datasets import load_digits
 
 import likewise
@@ -23,16 +24,16 @@ from likewise.evaluation import few_shot
 from likewise.evaluation.tasks.clustering import open_labelled
 
 ENCODER: dict[str, Any] = {"encoder": "mlp-128-128", "image_size": 8, "channels": 1}
-SHORT: dict[str, Any] = {  # for a thousand pictures and some ten epochs
+SHORT: dict[str, Any] = {  # for a thousand pictures and ten epochs
     "hidden": 128, "head_size": 64, "prototypes": 20, "memory_scale": 10, "memory_start": 3.0, "momentum": 0.95,
-    "momentum_epochs": 10.0, "cluster_every": 3.0, "batch_size": 64,
+    "momentum_epochs": 10.0, "cluster_every": 3.0, "batch_size": 64, "schedule": "constant",
 }  # fmt: skip
 
 
 def main() -> None:
     """Train on pictures without their labels, and tell digits by one example each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=150, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=200, help="optimiser steps")
     steps = parser.parse_args().steps
 
     read = load_digits()
@@ -40,6 +41,7 @@ def main() -> None:
     rows = [{"image": image} for image in images[:1300]]
     others = open_labelled([{"image": images[i], "label": str(read.target[i])} for i in range(1300, len(images))])
     with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
         untrained = load_image_encoder(ImageEncoderConfig(**ENCODER))
         settings = {**ENCODER, **SHORT, "augment": "glyph", "steps": steps}
         model = likewise.train("beclr", rows, out=Path(folder, "run"), **settings)

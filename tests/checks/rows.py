@@ -35,6 +35,10 @@ LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
     "bacon": {"view_temperature": 0.1, "warmup_epochs": 100.0, "batch_size": 8, "lr": 1e-2, "augment": "none"},
+    "beclr": {
+        **{"augment": "none", "mask_ratio": 0.0, "mask_spread": 0.0, "predictor_hidden": 16},
+        **{"batch_size": 8, "lr": 1e-2},
+    },
     "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
     "mochi": {
         **{"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
