@@ -37,6 +37,7 @@ NAMES = {
     "contrastive_behaviour": "temperatures, no softmax, and hard negatives alone: what they do to a space of digits",
     "mochi": "mixtures of the hardest keys of a queue against the queue alone, on digits (MoCo, MoCHi)",
     "bacon": "known and new digits, long-tailed and partly labelled: two branches against the contrastive one (BaCon)",
+    "beclr": "neighbours from a clustered memory, how pure its clusters are, and alignment with few examples (BECLR)",
     "sepclr": "what only targets have and what the background shares, by SepCLR's codes, on digits over patterns",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
     "cacr": "the weights of attraction and of repulsion, each alone and neither, against InfoNCE (CACR)",

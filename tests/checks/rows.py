@@ -14,6 +14,10 @@ SMALL_SETTINGS: dict[str, dict[str, Any]] = {
     "cacr": {"positives": 2},
     "2dmse": {"encoder_layers": 2},
     "bacon": {"num_classes": 3, "hidden": 16, "head_size": 8, "temperature": 0.07},
+    "beclr": {
+        **{"hidden": 16, "head_size": 8, "prototypes": 2, "memory_scale": 6, "memory_start": 0.0, "neighbours": 2},
+        **{"momentum": 0.9, "cluster_every": 1.0},
+    },
     "moco": {"queue_size": 16, "momentum": 0.9},
     "mochi": {"queue_size": 16, "momentum": 0.9, "hardest": 8, "pairs": 4, "with_query": 4, "plain_epochs": 0.1},
 }
@@ -33,6 +37,10 @@ LOWERED_SETTINGS: dict[str, dict[str, Any]] = {
     "dialog2flow": {"label_temperature": 0.02, "batch_size": 8},
     "moe-cocitation": {"lr": 3e-4},
     "bacon": {"view_temperature": 0.1, "warmup_epochs": 100.0, "batch_size": 8, "lr": 1e-2, "augment": "none"},
+    "beclr": {
+        **{"augment": "none", "mask_ratio": 0.0, "mask_spread": 0.0, "predictor_hidden": 16},
+        **{"batch_size": 8, "lr": 1e-2},
+    },
     "moco": {"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},
     "mochi": {
         **{"temperature": 0.1, "queue_size": 4, "momentum": 0.0, "augment": "none", "lr": 3e-3},

@@ -76,6 +76,11 @@ OWN = {
         "augment num_classes classes label_weight temperature view_temperature class_temperature teacher_temperature "
         "prior_weight prior_power debias labelled_rate_power rate_power warmup_epochs estimate_every hidden head_size"
     ),
+    "beclr": (
+        "augment positives neighbours prototypes memory_scale memory_start cluster_every prototype_momentum epsilon "
+        "temperature negatives negative_weight momentum momentum_epochs mask_ratio mask_spread mask_patch hidden "
+        "head_size predictor_hidden"
+    ),
     "contrastive-behaviour": (
         "augment hidden head_size loss temperature keep_top_k keep_fraction negative_weight positive bank_momentum "
         "last_norm"

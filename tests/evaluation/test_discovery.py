@@ -1,10 +1,8 @@
 """Clusters matched to classes: sizes by rank, accuracies by one matching, and what does not matter."""
 
 import numpy as np
-import pytest
 
-from likewise.errors import InputError
-from likewise.evaluation.discovery import class_counts, clusters_of, discovery_accuracy
+from likewise.evaluation.discovery import class_counts, discovery_accuracy
 from likewise.sampling import class_rates, kept_by_rate
 
 
@@ -57,8 +55,3 @@ def test_old_and_new_have_the_matching_of_all():
     truth = np.repeat([0, 1], [3, 5])
     clusters = np.array([0, 0, 0, 0, 0, 0, 0, 1])  # class 1 takes cluster 0, though class 0 would want it
     assert discovery_accuracy(clusters, truth, [0]) == {"all": 0.5, "old": 0.0, "new": 0.8}
-
-
-def test_fewer_vectors_than_classes_are_refused():
-    with pytest.raises(InputError, match="2 different vectors for 3 classes"):
-        clusters_of(np.array([[0.0], [0.0], [1.0]], dtype=np.float32), 3)

@@ -153,7 +153,7 @@ def test_a_loss_without_a_temperature_and_a_space_that_is_not_there_are_refused(
     }
     with pytest.raises(InputError, match=r"unknown space \(evaluation 'pictures.*'\) 'projektion': did you mean 'proj"):
         study(content, tmp_path / "study", progress=False)
-    content["arms"] = {"a": {"method": "simclr"}}
+    content["arms"] = {"a": {"method": "isogclr"}}
     with pytest.raises(InputError, match="asks for the space 'projektion', but its models have one space"):
         study(content, tmp_path / "study", progress=False)
 

@@ -7,37 +7,9 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from likewise.errors import InputError
-
-__all__ = ["STARTS", "class_counts", "clusters_of", "discovery_accuracy", "matched"]
-
-STARTS = 10
-"""Starts of k-means, of which the best is kept."""
+__all__ = ["class_counts", "discovery_accuracy", "matched"]
 
 Ints = NDArray[np.int64]
-
-
-def clusters_of(vectors: NDArray[np.float32], number: int, *, seed: int = 0) -> Ints:
-    """Put vectors into clusters by k-means.
-
-    Args:
-        vectors: ``[n, D]``.
-        number: How many clusters.
-        seed: Seed of the starts.
-
-    Raises:
-        InputError: There are fewer different vectors than clusters.
-    """
-    from sklearn.cluster import KMeans
-
-    distinct = len(np.unique(vectors, axis=0))
-    if distinct < number:
-        raise InputError(
-            f"there are {distinct} different vectors for {number} classes; at least as many are needed. Give more "
-            "data, or fewer classes."
-        )
-    found: Ints = KMeans(number, n_init=STARTS, random_state=seed).fit_predict(vectors).astype(np.int64)
-    return found
 
 
 def matched(scores: NDArray[np.float64]) -> Ints:

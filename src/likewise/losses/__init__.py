@@ -11,6 +11,7 @@ from likewise.losses.attraction_repulsion import (
     weighed_prediction,
 )
 from likewise.losses.bce_softmax import bce_softmax
+from likewise.losses.cosine import cosine_alignment, cosine_uniformity
 from likewise.losses.distilled_pair import DistilledPairLoss, distillation
 from likewise.losses.gaussian import attribute_alignment, gaussian_alignment, gaussian_uniformity, joint_entropy
 from likewise.losses.global_contrast import GlobalTerms, global_contrast, paired_global_contrast
@@ -48,6 +49,8 @@ __all__ = [
     "attraction",
     "attribute_alignment",
     "bce_softmax",
+    "cosine_alignment",
+    "cosine_uniformity",
     "distillation",
     "gaussian_alignment",
     "gaussian_uniformity",

@@ -117,14 +117,34 @@ class KeyQueue(nn.Module):
         if not self.capacity:
             return
         counts = distributed.row_counts(len(keys))
-        number = sum(counts)
+
+        def everywhere(values: Tensor, into: Tensor) -> Tensor:
+            return distributed.gather_rows(values.to(into.device, into.dtype), with_grad=False, counts=counts)
+
+        found = {name: everywhere(values, getattr(self, f"column_{name}")) for name, values in columns.items()}
+        self.write(everywhere(keys, self.stored), **found)
+
+    @torch.no_grad()
+    def write(self, keys: Float[Tensor, "N D"], **columns: Shaped[Tensor, "N"]) -> None:
+        """Append keys that every process has already, the same on each, and drop the oldest that find no room.
+
+        Args:
+            keys: Keys of all processes, oldest first.
+            **columns: Value of each key in every column of the queue.
+
+        Raises:
+            ValueError: As in :meth:`push`.
+        """
+        self._check(keys, columns)
+        number = len(keys)
         newest = min(number, self.capacity)
+        if not newest:
+            return
         self._warn_once(number)
         first = int(self.pointer) + number - newest
         places = torch.arange(first, first + newest, device=self.stored.device) % self.capacity
         for into, values in ((self.stored, keys), *((getattr(self, f"column_{k}"), v) for k, v in columns.items())):
-            arrived = distributed.gather_rows(values.to(into.device, into.dtype), with_grad=False, counts=counts)
-            into[places] = arrived[number - newest :]
+            into[places] = values[number - newest :].to(into.device, into.dtype)
         self.pointer.copy_((self.pointer + number) % self.capacity)
         self.filled.copy_((self.filled + number).clamp(max=self.capacity))
 

@@ -99,6 +99,10 @@ METHODS = {
         "likewise.methods.vision.bacon:BaCon",
         "Known and new classes in pictures of which some have a label, whatever the sizes of classes",
     ),
+    "beclr": MethodEntry(
+        "likewise.methods.vision.beclr:BECLR",
+        "Embeddings of pictures for tasks with few examples: a slow teacher, and neighbours from a clustered memory",
+    ),
     "contrastive-behaviour": MethodEntry(
         "likewise.methods.vision.contrastive_behaviour:ContrastiveBehaviour",
         "Embeddings of pictures against a vector of every other, or the hardest of them; which temperature to choose",

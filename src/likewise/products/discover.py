@@ -59,7 +59,8 @@ class Discover(Product):
         from likewise.data import Column, Image, Label, open_table
         from likewise.data.classes import in_class_order
         from likewise.data.renaming import parse_renaming
-        from likewise.evaluation.discovery import clusters_of, discovery_accuracy, matched
+        from likewise.evaluation.discovery import discovery_accuracy, matched
+        from likewise.memory import clusters_of
 
         if "means" not in model.kept:
             raise InputError(f"{model.embedder.name} knows no classes; train it with bacon.")

@@ -1,6 +1,7 @@
 """How positives are made."""
 
 from likewise.views.base import Batch, Views
+from likewise.views.block_masks import BlockMaskedViews, block_mask
 from likewise.views.context import ContextViews, context_pair
 from likewise.views.image import AUGMENTATIONS, Augmentation, AugmentationName, ImageViews, augmentation, view_names
 from likewise.views.labels import NO_LABEL, FlaggedViews, LabelledViews
@@ -16,6 +17,7 @@ __all__ = [
     "Augmentation",
     "AugmentationName",
     "Batch",
+    "BlockMaskedViews",
     "ContextViews",
     "FlaggedViews",
     "ImageViews",
@@ -33,6 +35,7 @@ __all__ = [
     "Views",
     "WordRepeat",
     "augmentation",
+    "block_mask",
     "context_pair",
     "view_names",
 ]

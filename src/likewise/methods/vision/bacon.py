@@ -52,9 +52,10 @@ from likewise import distributed
 from likewise.data import Column, Image, Label, class_names
 from likewise.encoders import ImageEncoder
 from likewise.errors import InputError
-from likewise.evaluation.discovery import class_counts, clusters_of
+from likewise.evaluation.discovery import class_counts
 from likewise.heads import CosineClassifier, MLPProjector, unit_vectors
 from likewise.losses import InfoNCE, RowLosses, info_nce, prior_matching, soft_positives
+from likewise.memory import clusters_of
 from likewise.methods.base import AugmentSettings, Contrast, ImageMethod, Paper, StepOutput
 from likewise.sampling import Stratified, class_rates, kept_by_rate
 from likewise.views import NO_LABEL, Batch, LabelledViews
