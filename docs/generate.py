@@ -12,7 +12,7 @@ A page holds markers, which are HTML comments and so invisible where the page is
     <!-- generated: spaces NAME -->       figures of several spaces as stored, a row a figure
     <!-- generated: bars -->              what all stored benchmarks promise, what was measured, and whether it is met
     <!-- generated: study NAME -->        what a stored study found: a table for each evaluation, and the geometry
-    <!-- generated: means NAME -->        a stored study's means over its sets, and differences from the baseline by seed
+    <!-- generated: means NAME -->        a stored study's means over its sets, and differences by seed
     <!-- generated: timings NAME -->      the contenders' times stored in benchmarks/results/NAME.json
 
 mkdocs calls ``on_page_markdown`` for each page (``hooks`` in ``mkdocs.yml``). Where no result over at least three
