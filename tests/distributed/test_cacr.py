@@ -12,7 +12,13 @@ from likewise.views import Batch
 from methods.table_tower import Reads
 
 COUNTS = {1: [[6], [5]], 2: [[4, 2], [0, 5]], 3: [[1, 2, 3], [4, 1, 0]]}
-FORMS = [{}, {"cost": "rbf"}, {"form": "queue"}, {"form": "predictor"}, {"form": "predictor", "cost": "euclidean"}]
+FORMS = [
+    {},
+    {"cost": "rbf"},
+    {"form": "queue", "queue_size": 9, "momentum": 0.8},
+    {"form": "predictor", "momentum": 0.8},
+    {"form": "predictor", "cost": "euclidean", "momentum": 0.8},
+]
 
 
 def trained(course):
@@ -21,7 +27,7 @@ def trained(course):
     for settings in FORMS:
         torch.manual_seed(3)
         values = torch.randn(206, 4, dtype=torch.float64)
-        config = Config(**{"positives": 2, "head_size": 4, "queue_size": 9, "momentum": 0.8, **settings})
+        config = Config(**{"positives": 2, "head_size": 4, **settings})
         method = CACR(config, Reads(values))
         method.head = nn.Identity()
         if method.predictor is not None:

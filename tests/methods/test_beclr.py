@@ -1,6 +1,5 @@
 """The method as it trains: whole steps by loops, when neighbours begin, what has a gradient, state, bad input."""
 
-import csv
 import logging
 import math
 
@@ -14,8 +13,8 @@ import likewise
 from likewise.errors import InputError
 from likewise.memory import MomentumTower
 from likewise.methods.vision.beclr import BECLR, Config
-from likewise.training.checkpoint import Checkpoints
 from likewise.views import Batch
+from methods.interrupted import goes_on_to_the_bit
 from methods.table_tower import Reads, table
 
 TINY = {
@@ -237,28 +236,10 @@ def test_the_student_sees_hidden_blocks_and_the_teacher_does_not(digits):
     assert set(whole.views()(row, np.random.default_rng(0))) == {"first", "second"}
 
 
-def losses(out):
-    with (out / "metrics.csv").open(newline="") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
-
-
 @pytest.mark.parametrize("positives", ["anchored", "code"])
 def test_a_run_that_was_stopped_goes_on_to_the_bit_with_its_memories(digits, tmp_path, monkeypatch, positives):
     settings = {**TINY, "positives": positives, "checkpoint_every": 3, "steps": 8}
-    whole = likewise.train("beclr", digits[:20], out=tmp_path / "whole", **settings)
-    published = Checkpoints.publish
-
-    def stops(self, temporary, step):
-        published(self, temporary, step)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "publish", stops)
-    with pytest.raises(KeyboardInterrupt):
-        likewise.train("beclr", digits[:20], out=tmp_path / "cut", **settings)
-    monkeypatch.setattr(Checkpoints, "publish", published)
-    again = likewise.train("beclr", digits[:20], out=tmp_path / "cut", resume=True, **settings)
-    assert again.fingerprint == whole.fingerprint
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    goes_on_to_the_bit(monkeypatch, tmp_path, "beclr", digits[:20], **settings)
 
 
 def test_a_memory_that_is_longer_than_an_epoch_is_warned_of(digits, tmp_path, caplog):

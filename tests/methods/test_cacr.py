@@ -1,7 +1,5 @@
 """The three forms as they train: what is compared with what, the order of a step, and what is held."""
 
-import csv
-
 import pytest
 import torch
 from torch import nn
@@ -13,8 +11,8 @@ from likewise.errors import InputError
 from likewise.losses import info_nce
 from likewise.memory import MomentumTower
 from likewise.methods.vision.cacr import CACR, Config
-from likewise.training.checkpoint import Checkpoints
 from likewise.views import Batch
+from methods.interrupted import goes_on_to_the_bit, logged, losses
 from methods.table_tower import Reads
 
 TINY = {"encoder": "mlp-16", "image_size": 8, "channels": 1, "augment": "glyph", "batch_size": 6, "head_size": 8,
@@ -34,9 +32,8 @@ def batch_of(names, first=0, size=SIZE) -> Batch:
 def with_table(values, **settings) -> CACR:
     """A method whose tower reads vectors off a table, and whose heads are the identity."""
     torch.manual_seed(3)
-    method = CACR(
-        Config(**{"positives": 2, "head_size": DIM, "queue_size": 7, "momentum": 0.75, **settings}), Reads(values)
-    )
+    slow = {"queue": {"queue_size": 7, "momentum": 0.75}, "predictor": {"momentum": 0.75}}.get(settings.get("form"), {})
+    method = CACR(Config(**{"positives": 2, "head_size": DIM, **slow, **settings}), Reads(values))
     method.head = nn.Identity()
     if method.predictor is not None:
         method.predictor = nn.Linear(DIM, DIM)
@@ -183,29 +180,10 @@ def test_the_log_says_how_far_positives_are_and_how_even_their_weights():
     assert metrics["farthest_positive"].item() == pytest.approx(farthest.item(), rel=1e-9)
 
 
-def losses(out):
-    with (out / "metrics.csv").open(newline="") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
-
-
 def test_a_run_that_was_stopped_goes_on_to_the_bit_with_its_queue_and_slow_tower(digits, tmp_path, monkeypatch):
     settings = {**TINY, "form": "queue", "queue_size": 15, "momentum": 0.9, "checkpoint_every": 2, "steps": 5}
-    whole = likewise.train("cacr", digits[:24], out=tmp_path / "whole", **settings)
-    published = Checkpoints.publish
-
-    def stops(self, temporary, step):
-        published(self, temporary, step)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "publish", stops)
-    with pytest.raises(KeyboardInterrupt):
-        likewise.train("cacr", digits[:24], out=tmp_path / "cut", **settings)
-    monkeypatch.setattr(Checkpoints, "publish", published)
-    again = likewise.train("cacr", digits[:24], out=tmp_path / "cut", resume=True, **settings)
-    assert again.fingerprint == whole.fingerprint
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    with (tmp_path / "whole" / "metrics.csv").open(newline="") as file:
-        assert [float(row["encoded"]) for row in csv.DictReader(file)][:2] == [60, 120]  # five views, two towers
+    goes_on_to_the_bit(monkeypatch, tmp_path, "cacr", digits[:24], **settings)
+    assert logged(tmp_path / "whole", "encoded")[:2] == [(60,), (120,)]  # five views, two towers
 
 
 def test_the_predictor_is_trained_and_not_kept(digits, tmp_path):
@@ -216,7 +194,8 @@ def test_the_predictor_is_trained_and_not_kept(digits, tmp_path):
 
 @pytest.mark.parametrize("form", ["batch", "queue", "predictor"])
 def test_it_trains_in_bfloat16(digits, tmp_path, form):
-    settings = {**TINY, "precision": "bf16", "head_size": 32, "queue_size": 12, "batch_size": 12, "lr": 1e-2}
+    settings = {**TINY, "precision": "bf16", "head_size": 32, "batch_size": 12, "lr": 1e-2}
+    settings |= {"queue_size": 12} if form == "queue" else {}
     likewise.train("cacr", digits[:24], out=tmp_path / "run", steps=6, form=form, positives=2, **settings)
     assert all(abs(loss) < 5 for loss in losses(tmp_path / "run"))
 
@@ -233,9 +212,17 @@ def test_it_trains_in_bfloat16(digits, tmp_path, form):
         ({"queue_size": 0}, "queue_size is 0"),
         ({"form": "queue", "cost": "rbf"}, "which the queue has not"),
         ({"form": "queue", "hold_weights": False}, "holds its weights"),
-        ({"form": "predictor", "alpha": 2.0}, "the predictor has none"),
-        ({"form": "predictor", "weighted": "none"}, "weighted is none, but the predictor has none"),
-        ({"all_keys": True}, "all_keys is for the predictor"),
+        (
+            {"form": "predictor", "alpha": 2.0},
+            r"alpha is 2\.0, but nothing reads it with --form predictor and the cost rbf",
+        ),
+        ({"form": "predictor", "weighted": "none"}, "weighted is none, but nothing reads it with --form predictor"),
+        ({"form": "predictor", "queue_size": 9}, "queue_size is 9, but nothing reads it with --form predictor"),
+        ({"all_keys": True}, "all_keys is True, but nothing reads it with --form batch and the cost euclidean"),
+        ({"queue_size": 9}, "queue_size is 9, but nothing reads it with --form batch"),
+        ({"momentum": 0.9}, r"momentum is 0\.9, but nothing reads it with --form batch"),
+        ({"kernel_width": 3.0}, r"kernel_width is 3\.0, but nothing reads it with --form batch and the cost euclidean"),
+        ({"form": "queue", "kernel_width": 3.0}, r"kernel_width is 3\.0, but nothing reads it with --form queue"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, says):

@@ -1,6 +1,5 @@
 """The method as it trains: the order of a step, the bank, what is kept of the negatives, and both spaces."""
 
-import csv
 import dataclasses
 
 import pytest
@@ -13,8 +12,8 @@ import likewise
 from likewise.errors import InputError
 from likewise.heads import TappedHead
 from likewise.methods.vision.contrastive_behaviour import Config, ContrastiveBehaviour
-from likewise.training.checkpoint import Checkpoints
 from likewise.views import Batch
+from methods.interrupted import goes_on_to_the_bit, losses
 from methods.table_tower import Reads, table
 
 TINY = {"encoder": "mlp-16", "image_size": 8, "channels": 1, "augment": "glyph", "batch_size": 8, "head_size": 8,
@@ -100,11 +99,6 @@ def test_steps_are_those_of_the_paper_and_the_bank_follows_after_them(case):
     assert_close(method.bank.vectors, bank, rtol=1e-9, atol=1e-12)
 
 
-def losses(out):
-    with (out / "metrics.csv").open(newline="") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
-
-
 def test_keeping_all_negatives_is_the_ordinary_loss_and_keeping_fewer_lowers_it(digits, tmp_path):
     courses = {}
     for name, own in (
@@ -121,20 +115,7 @@ def test_keeping_all_negatives_is_the_ordinary_loss_and_keeping_fewer_lowers_it(
 
 def test_a_run_that_was_stopped_goes_on_to_the_bit_with_its_bank(digits, tmp_path, monkeypatch):
     settings = {**TINY, "keep_top_k": 5, "positive": "view", "checkpoint_every": 2, "steps": 5}
-    whole = likewise.train("contrastive-behaviour", digits[:24], out=tmp_path / "whole", **settings)
-    published = Checkpoints.publish
-
-    def stops(self, temporary, step):
-        published(self, temporary, step)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "publish", stops)
-    with pytest.raises(KeyboardInterrupt):
-        likewise.train("contrastive-behaviour", digits[:24], out=tmp_path / "cut", **settings)
-    monkeypatch.setattr(Checkpoints, "publish", published)
-    again = likewise.train("contrastive-behaviour", digits[:24], out=tmp_path / "cut", resume=True, **settings)
-    assert again.fingerprint == whole.fingerprint
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    goes_on_to_the_bit(monkeypatch, tmp_path, "contrastive-behaviour", digits[:24], **settings)
 
 
 def test_both_spaces_are_kept_and_layers_of_the_head_can_be_measured(digits, tmp_path):

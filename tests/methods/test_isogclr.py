@@ -1,6 +1,5 @@
 """iSogCLR and SogCLR: their step against loops, what rows remember, resuming to the bit, and bad input."""
 
-import csv
 import logging
 import math
 
@@ -13,7 +12,7 @@ from likewise.data import Stages
 from likewise.encoders import ImageEncoderConfig, load_image_encoder
 from likewise.errors import InputError
 from likewise.methods.vision.isogclr import Config, ISogCLR
-from likewise.training.checkpoint import Checkpoints
+from methods.interrupted import goes_on_to_the_bit, logged
 from methods.table_tower import Reads, batch_of, table
 
 SMALL = {
@@ -108,30 +107,12 @@ def test_a_row_of_another_table_is_refused():
         method_of(3, vectors=4)(batch_of(4))
 
 
-def losses_of(out):
-    with (out / "metrics.csv").open(newline="") as file:
-        return [(row["loss"], row["mean_temperature"], row["objective"]) for row in csv.DictReader(file)]
-
-
 def test_a_run_that_was_stopped_goes_on_to_the_bit_and_keeps_where_its_rows_are(digits, tmp_path, monkeypatch):
     settings = {**SMALL, "steps": 8, "batch_size": 10, "checkpoint_every": 3, "keep_checkpoints": 5, "temperature": 0.3}
     data = digits[:30]
-    likewise.train("isogclr", data, out=tmp_path / "whole", **settings)
-
-    published = Checkpoints.publish
-
-    def stops(self, temporary, step):
-        published(self, temporary, step)
-        if step == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "publish", stops)
-    with pytest.raises(KeyboardInterrupt):
-        likewise.train("isogclr", data, out=tmp_path / "cut", **settings)
-    monkeypatch.setattr(Checkpoints, "publish", published)
-    likewise.train("isogclr", data, out=tmp_path / "cut", resume=True, **settings)
-
-    assert losses_of(tmp_path / "cut") == losses_of(tmp_path / "whole")
+    goes_on_to_the_bit(monkeypatch, tmp_path, "isogclr", data, **settings)
+    measured = ("loss", "mean_temperature", "objective")
+    assert logged(tmp_path / "cut", *measured) == logged(tmp_path / "whole", *measured)
     whole, cut = (likewise.artefact.load_model(tmp_path / name) for name in ("whole", "cut"))
     assert torch.equal(cut.kept["temperatures"], whole.kept["temperatures"])
     assert len(set(whole.kept["temperatures"].tolist())) > 20

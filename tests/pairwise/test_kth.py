@@ -60,7 +60,10 @@ def test_scores_are_those_of_the_other_reductions():
 
 def test_pairs_that_a_score_mod_leaves_out_are_not_counted_and_no_gradient_is_kept():
     query, key = torch.ones(2, 1, requires_grad=True), torch.arange(6.0)[:, None]
-    out = lambda score, row, column: torch.where(column.index < 4, score, -torch.inf)  # noqa: E731
+
+    def out(score, row, column):
+        return torch.where(column.index < 4, score, -torch.inf)
+
     assert kth(query, key, 4, score_mod=out).tolist() == [0.0, 0.0]
     assert kth(query, key, 5, score_mod=out).tolist() == [-torch.inf] * 2
     assert not kth(query, key, 1).requires_grad

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from likewise import distributed, pairwise
+from likewise.losses.checks import check_temperature
 from likewise.losses.info_nce import info_nce
-from likewise.losses.own_key import check_temperature
 from likewise.losses.reduction import RowLosses
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from likewise import distributed, pairwise
+from likewise.losses.checks import check_temperature
 from likewise.losses.reduction import RowLosses
 
 if TYPE_CHECKING:
@@ -136,8 +137,7 @@ def _different(own: Int[Tensor, "B K"]) -> Int[Tensor, ""]:
 
 
 def _check(rows: Tensor, identity: Tensor, temperature: float, constants: Tensor | None, own: Tensor | None) -> None:
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"cosine_uniformity: temperature is {temperature}; it must be above 0 and finite (paper: 2).")
+    check_temperature("cosine_uniformity", temperature, usual="0.5 to 2")
     if rows.ndim != 2 or identity.shape != rows.shape[:1]:
         raise ValueError(
             f"cosine_uniformity: rows is {list(rows.shape)} and identity {list(identity.shape)}; [B, D] and [B] are "

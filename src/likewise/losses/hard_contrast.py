@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from likewise import pairwise
-from likewise.losses.own_key import check_own_key, check_temperature, own_key_losses, products
+from likewise.losses.checks import check_own_key, check_temperature
+from likewise.losses.own_key import own_key_losses, products
 from likewise.losses.reduction import RowLosses
 
 if TYPE_CHECKING:

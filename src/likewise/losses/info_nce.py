@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise import distributed, pairwise
-from likewise.losses.own_key import check_temperature
+from likewise.losses.checks import check_temperature
 from likewise.losses.positives import LabelPositives, Positives, Scoring, WeightPositives, mean_scores
 from likewise.losses.reduction import RowLosses
 

@@ -14,7 +14,7 @@ from likewise.losses.reduction import RowLosses
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["check_own_key", "check_temperature", "own_key_losses", "products"]
+__all__ = ["own_key_losses", "products"]
 
 
 def own_key_losses(
@@ -42,26 +42,3 @@ def products(query: Float[Tensor, "B D"], key: Float[Tensor, "B D"], dtype: torc
     """Return the product of each row with its own key."""
     found: Tensor = torch.linalg.vecdot(query.to(dtype), key.to(dtype))
     return found
-
-
-def check_own_key(name: str, query: Tensor, key: Tensor) -> None:
-    """Refuse keys that do not belong to the rows one by one.
-
-    Raises:
-        ValueError: Shapes differ.
-    """
-    if query.shape != key.shape:
-        raise ValueError(
-            f"{name}: query is {list(query.shape)} but key is {list(key.shape)}; every row of query has its own key. "
-            "Give as many, of the same length."
-        )
-
-
-def check_temperature(name: str, temperature: float, *, usual: str) -> None:
-    """Refuse a temperature that is not > 0 and finite.
-
-    Raises:
-        ValueError: As said; ``usual`` says which values are.
-    """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"{name}: temperature is {temperature}; it must be > 0 and finite. Usual values are {usual}.")

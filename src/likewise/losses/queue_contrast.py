@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from likewise import pairwise
-from likewise.losses.own_key import check_own_key, check_temperature, own_key_losses, products
+from likewise.losses.checks import check_own_key, check_temperature
+from likewise.losses.own_key import own_key_losses, products
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped

@@ -62,7 +62,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -319,9 +319,7 @@ class BECLR(ImageMethod[Config]):
         )
 
     def _of(self, name: str) -> ClusteredQueue:
-        found = self.memories[name]
-        assert isinstance(found, ClusteredQueue)  # noqa: S101 - nothing else is put there
-        return found
+        return cast("ClusteredQueue", self.memories[name])
 
 
 def _other_view(rows: Tensor) -> Tensor:

@@ -46,8 +46,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +90,7 @@ class Config(ProjectorSettings):
     cost: Literal["euclidean", "rbf"] | None = None
     """What repels: squared distances, or a kernel of them; where not given euclidean, with the predictor rbf."""
     kernel_width: float = 2.0
-    """Multiplier of the squared distances in the kernel of batch and rbf, > 0 (paper: 2)."""
+    """Multiplier of the squared distances in the kernel, > 0, with the batch and --cost rbf alone (paper: 2)."""
     queue_size: int = 65_536
     """Keys of earlier batches with the queue, >= 1 (paper: 65,536 for 1.3 million pictures)."""
     momentum: float = 0.999
@@ -122,12 +122,26 @@ class Config(ProjectorSettings):
             raise InputError("cost is rbf, which the queue has not; use --form batch, or --cost euclidean.")
         if self.form != "batch" and self.hold_weights is False:
             raise InputError(f"hold_weights is False, but the form {self.form} holds its weights; leave it out.")
-        if self.form == "predictor":
-            for name, value in (("alpha", 1.0), ("beta", 1.0), ("weighted", "both")):
-                if getattr(self, name) != value:
-                    raise InputError(f"{name} is {getattr(self, name)}, but the predictor has none; leave it out.")
-        elif self.all_keys:
-            raise InputError("all_keys is for the predictor; use --form predictor, or leave it out.")
+        for name in self._without_use():
+            value = getattr(self, name)
+            if value != next(one.default for one in fields(self) if one.name == name):
+                raise InputError(
+                    f"{name} is {value}, but nothing reads it with --form {self.form} and the cost "
+                    f"{self.cost or self._usual_cost}; leave it out, or choose another form or cost."
+                )
+
+    @property
+    def _usual_cost(self) -> str:
+        return "rbf" if self.form == "predictor" else "euclidean"
+
+    def _without_use(self) -> tuple[str, ...]:
+        """Name the settings that the form and the cost have no use for."""
+        idle = {
+            "batch": ("queue_size", "momentum", "all_keys"),
+            "queue": ("all_keys", "kernel_width"),
+            "predictor": ("queue_size", "alpha", "beta", "weighted", "kernel_width"),
+        }[self.form]
+        return idle if self.form != "batch" or self.cost == "rbf" else (*idle, "kernel_width")
 
 
 class CACR(ProjectedMethod[Config]):
@@ -177,7 +191,16 @@ class CACR(ProjectedMethod[Config]):
         if self.momentum_tower is not None:
             self.momentum_tower.follow(self._online())
             key = unit_vectors(self.momentum_tower(views).to(wide)).unflatten(0, (len(self.names), -1))
-        terms = {"batch": self._batch, "queue": self._queue, "predictor": self._predictor}[self.config.form](query, key)
+        if self.queue is not None:
+            self._arriving = key[-1]
+        terms = (
+            {"prediction": self._prediction(query, key)}
+            if self.predictor is not None
+            else {
+                "attraction": self.config.alpha * self._attraction(query, key),
+                "repulsion": self.config.beta * self._repulsion(query),
+            }
+        )
         metrics: dict[str, Tensor | float] = {}
         if self.config.positives > 1:
             weights = positive_weights(query[0].detach(), key[1:].detach(), sharpness=self._sharpness)
@@ -200,65 +223,53 @@ class CACR(ProjectedMethod[Config]):
             return config.sharpness
         return 1 / config.temperature if config.form == "predictor" else 1.0
 
-    def _batch(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
-        config, held = self.config, bool(self.config.hold_weights)
-        weighted = config.weighted in ("both", "negatives")
-        pushes = []
-        for one, other in itertools.combinations(query, 2):
-            if config.cost == "rbf":
-                pushes.append(
-                    kernel_repulsion(
-                        one, other, temperature=config.temperature, width=config.kernel_width, weighted=weighted,
-                        detach=held,
-                    )
-                )  # fmt: skip
-            else:
-                rows = repulsion(one, other, temperature=config.temperature, weighted=weighted, detach=held)
-                pushes.append(rows.mean())
-        return {
-            "attraction": self._attraction(query, query, held),
-            "repulsion": config.beta * torch.stack(pushes).mean(),
-        }
+    @property
+    def _held(self) -> bool:
+        """Whether weights are constants."""
+        return self.config.form != "batch" if self.config.hold_weights is None else self.config.hold_weights
 
-    def _queue(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
+    def _attraction(self, query: Tensor, key: Tensor) -> Tensor:
+        """Pull every view to what the key side has of the others."""
+        weighted = self.config.weighted in ("both", "positives")
+        pulls = [
+            attraction(one, _without(key, v), sharpness=self._sharpness, weighted=weighted, detach=self._held).mean()
+            for v, one in enumerate(query)
+        ]
+        return torch.stack(pulls).mean()
+
+    def _repulsion(self, query: Tensor) -> Tensor:
+        """Push views from other views of other pictures; with a queue from its keys, and the same view of others."""
         config = self.config
         weighted = config.weighted in ("both", "negatives")
-        queue = None if self.queue is None else self.queue.keys
-        self._arriving = key[-1]
-        pushes = [
-            repulsion(
-                one, one, temperature=config.temperature, queue=queue, weighted=weighted, detach=True
-            ).mean()
-            for one in query
-        ]  # fmt: skip
-        return {"attraction": self._attraction(query, key, True), "repulsion": config.beta * torch.stack(pushes).mean()}
+        how: dict[str, Any] = {"temperature": config.temperature, "weighted": weighted, "detach": self._held}
+        if self.queue is not None:
+            pushes = [repulsion(one, one, queue=self.queue.keys, **how).mean() for one in query]
+        elif config.cost == "rbf":
+            width = config.kernel_width
+            pushes = [kernel_repulsion(*pair, width=width, **how) for pair in itertools.combinations(query, 2)]
+        else:
+            pushes = [repulsion(*pair, **how).mean() for pair in itertools.combinations(query, 2)]
+        return torch.stack(pushes).mean()
 
-    def _predictor(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
+    def _prediction(self, query: Tensor, key: Tensor) -> Tensor:
+        """Let the predictions of the other views find the keys of a view, for each view that makes keys."""
         config = self.config
-        number = len(key) if config.all_keys else 2
         found = [
             weighed_prediction(
-                [query[v] for v in range(len(query)) if v != a],
-                key[a],
+                list(_without(query, a)),
+                one,
                 temperature=config.temperature,
                 cost=config.cost or "rbf",
                 sharpness=self._sharpness,
             ).mean()
-            for a in range(number)
+            for a, one in enumerate(key if config.all_keys else key[:2])
         ]
-        return {"prediction": torch.stack(found).mean()}
-
-    def _attraction(self, query: Tensor, key: Tensor, held: bool) -> Tensor:
-        """Pull every view to what the key side has of the others."""
-        weighted = self.config.weighted in ("both", "positives")
-        pulls = [
-            attraction(
-                one, key[[u for u in range(len(key)) if u != v]], sharpness=self._sharpness, weighted=weighted,
-                detach=held,
-            ).mean()
-            for v, one in enumerate(query)
-        ]  # fmt: skip
-        return self.config.alpha * torch.stack(pulls).mean()
+        return torch.stack(found).mean()
 
     def _online(self) -> nn.Sequential:
         return nn.Sequential(self.encoder, self.head)
+
+
+def _without(views: Tensor, number: int) -> Tensor:
+    """Return all views ``[V, B, D]`` but one."""
+    return torch.cat([views[:number], views[number + 1 :]])
