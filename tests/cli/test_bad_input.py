@@ -22,7 +22,7 @@ def refused(ran, *says: str, code: int = 1) -> None:
     ("words", "says"),
     [
         (("serch",), "Did you mean 'search'?"),
-        (("train", "simsce", "--out", "x"), "Did you mean 'simcse'"),
+        (("train", "simsce", "--out", "x"), "Did you mean 'simcse', 'esimcse', 'simclr'? See `likewise train --help`."),
         (("train", "simcse", "--out", "x", "--temprature", 1), "--temperature"),
         (("train", "simcse", "--data", "x.txt"), "--out"),
         (("train", "simcse", "--out", "x", "--batch-size", "many"), "--batch-size"),

@@ -51,7 +51,8 @@ def _run(words: list[str], debug: bool) -> int:
         usage = getattr(error, "format_message", None)
         if usage is not None:  # the parser's own: an unknown option, a missing argument
             said = " ".join(usage().split()).removesuffix(".")
-            return fail(f"{said}. See `{_where(error)} --help`.", code=2)
+            end = "" if said.endswith("?") else "."
+            return fail(f"{said}{end} See `{_where(error)} --help`.", code=2)
         message = " ".join(str(error).split()) or type(error).__name__
         own = isinstance(error, ValueError | TypeError)
         return fail(message if own else f"{type(error).__name__}: {message} (--debug shows where)", code=1)
