@@ -1,6 +1,8 @@
 """Clusters matched to classes: sizes by rank, accuracies by one matching, and what does not matter."""
 
 import numpy as np
+import pytest
+from sklearn.cluster import KMeans
 
 from likewise.evaluation.discovery import class_counts, discovery_accuracy
 from likewise.sampling import class_rates, kept_by_rate
@@ -55,3 +57,23 @@ def test_old_and_new_have_the_matching_of_all():
     truth = np.repeat([0, 1], [3, 5])
     clusters = np.array([0, 0, 0, 0, 0, 0, 0, 1])  # class 1 takes cluster 0, though class 0 would want it
     assert discovery_accuracy(clusters, truth, [0]) == {"all": 0.5, "old": 0.0, "new": 0.8}
+
+
+def drawn_by_the_official_code():
+    """Three known and two new classes in 80 rows, and clusters that are right for most of them."""
+    random = np.random.default_rng(11)
+    truth = random.choice(5, size=80, p=[0.4, 0.1, 0.2, 0.2, 0.1])
+    vectors = 2 * np.eye(5)[truth] + random.normal(size=(80, 5)) * 0.7
+    labelled = (truth < 3) & (random.random(80) < 0.5)
+    return truth, vectors, labelled, random
+
+
+def test_counts_and_accuracies_are_those_of_the_official_code():
+    # JianhongBai/BaCon at f602de5a: dist_est (k-means of scikit-learn, random_state 0) and split_cluster_acc_v2.
+    truth, vectors, labelled, random = drawn_by_the_official_code()
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    clusters = KMeans(5, random_state=0).fit(unit).labels_
+    assert class_counts(clusters, np.where(labelled, truth, -1), 5, 3).tolist() == [39, 7, 14, 15, 5]
+    clusters = random.permutation(5)[np.where(random.random(80) < 0.6, truth, random.integers(0, 5, 80))]
+    found = discovery_accuracy(clusters, truth, range(3))
+    assert found == pytest.approx({"all": 0.75, "old": 0.7419354838709677, "new": 0.7777777777777779}, abs=1e-12)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -111,3 +112,14 @@ def test_what_they_cannot_take_is_said():
     bad = torch.tensor([[math.nan], [1.0]])
     with pytest.raises(ValueError, match="not finite"):
         attribute_alignment(torch.ones(2, 1), bad, width=1.0, counted=torch.ones(2, dtype=torch.bool))
+
+
+def test_the_pull_of_attributes_is_that_of_the_official_code():
+    # neurospin-projects/2024_rlouiset_sep_clr at 0e40bff4, losses.py: sup_align_loss and discrete_sup_align_loss.
+    code, values = (torch.from_numpy(np.random.default_rng(seed).normal(size=(6, 1))) for seed in (0, 1))
+    every = torch.ones(6, dtype=torch.bool)
+    found = attribute_alignment(code, values, width=0.025, counted=every).mean()
+    assert found.item() == pytest.approx(0.0363176711, abs=2e-9)
+    kinds = torch.tensor([0.0, 1, 1, 0, 2, 0], dtype=torch.float64)[:, None]
+    found = attribute_alignment(code, kinds, width=1e-5 / 2, counted=every).mean()
+    assert found.item() == pytest.approx(0.0479171442, abs=2e-9)

@@ -70,6 +70,26 @@ def test_the_gradient_is_that_of_finite_differences(norm):
     assert torch.autograd.gradcheck(lambda *x: loss(*x, labels, partners, gate_norm=norm).mean(), operands)
 
 
+def test_it_is_what_the_official_code_computes():
+    # erow/vitookit at f6a80579, evaluation/simlap.py: multipos_ce_loss over its own masks, of apply_gate and contrast
+    # ("cosine"), and disparate_loss as it stands ("none"), at temperature 0.3.
+    query, key = (np.random.default_rng(seed).normal(size=(6, 4)) for seed in (0, 1))
+    gate = np.random.default_rng(2).random((6, 4))
+    labels, partners = np.array([0, 1, 2, 0, 1, 2]), np.array([1, 0, 2, 2, 1, 0])
+    operands = [torch.tensor(one, requires_grad=True) for one in (query, key, gate)]
+    found = loss(*operands, labels, partners).mean()
+    assert found.item() == pytest.approx(3.7304959154, abs=2e-9)
+    found.backward()
+    for operand, row, official in (
+        (0, 5, [0.07798848, -0.0890245383, -0.1037915462, 0.178178164]),
+        (1, 3, [0.0174300177, -0.6237575079, 0.2052137329, 0.016961965]),
+        (2, 0, [-0.2611153745, -0.0775959614, 0.1201740764, -0.069369562]),
+    ):
+        assert operands[operand].grad[row].tolist() == pytest.approx(official, abs=2e-9)
+    none = loss(query, key, gate, labels, partners, gate_norm="none").mean()
+    assert none.item() == pytest.approx(1.9366557937, abs=2e-9)
+
+
 def test_an_open_gate_on_classes_of_their_own_is_info_nce():
     query, key, _, _, _ = case()
     own = torch.arange(6)

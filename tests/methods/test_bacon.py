@@ -63,6 +63,33 @@ def test_the_terms_are_those_of_the_paper():
     torch.testing.assert_close(dict(terms), expected, rtol=1e-9, atol=1e-12)
 
 
+OFFICIAL = {
+    "distillation": 4.6060697816, "prior": 0.2863109252, "labels": 2.1622229073,
+    "views": 1.8389659402, "classes": 2.3431188026, "soft": 1.9053764669,
+}  # fmt: skip
+OFFICIAL_GRADIENTS = {
+    "classify": [0.195770658, -0.1776821165, 0.1749582192, 0.53174626],
+    "contrast": [0.0663355252, 0.0030462602, -0.0996696462, -0.2803102506],
+}
+"""By JianhongBai/BaCon at f602de5a (model/loss.py, reg_loss.py, softconloss.py), put together as its train_dual does,
+where all rows are kept and the teacher is half way. Gradients are those of one row of cosines and of one unit vector,
+without what points along the vector itself."""
+
+
+def test_terms_and_gradients_are_those_of_the_official_code():
+    method = on_table(epochs=15.0, rate_power=0.0)
+    method.classifier = nn.Identity()  # the table's unit rows are the cosines
+    for tower in (method.encoder, method.class_encoder):
+        tower.table.data = F.normalize(tower.table.data, dim=1)
+    terms = method(batch_of(LABELS)).terms
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(OFFICIAL, abs=2e-9)
+    sum(terms.values()).backward()
+    for tower, name in ((method.class_encoder, "classify"), (method.encoder, "contrast")):
+        row, gradient = tower.table.data[2], tower.table.grad[2]
+        along = gradient - (gradient @ row) * row
+        assert along.tolist() == pytest.approx(OFFICIAL_GRADIENTS[name], abs=2e-9)
+
+
 def test_no_gradient_goes_between_the_branches():
     method = on_table(epochs=2.0)
     terms = method(batch_of(LABELS)).terms

@@ -3,6 +3,7 @@
 import csv
 import logging
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from likewise.encoders import ImageEncoderConfig, load_image_encoder
 from likewise.errors import InputError
 from likewise.memory import MomentumTower
 from likewise.methods.vision import mochi, moco
+from likewise.sampling import Mixture
 from likewise.views import Batch
 from methods.table_tower import Reads, table
 
@@ -65,6 +67,51 @@ def test_the_order_of_a_step_and_the_queue_are_those_of_the_paper():
         assert_close(oldest_first(method.queue), queue, rtol=1e-9, atol=1e-12)
     method.after_step()
     assert_close(oldest_first(method.queue), queue, rtol=1e-9, atol=1e-12)  # a step's keys enter once
+
+
+def test_three_steps_and_the_queue_are_those_of_the_official_code():
+    # facebookresearch/moco, moco/builder.py (before 8976944 removed it): MoCo(dim 4, K 10, m 0.75, T 0.3) in one
+    # process, on the same table, with steps of gradient descent at a rate of 1.
+    method = with_table(table(5))
+    random = np.random.default_rng(7).normal(size=(10, 4))
+    method.queue.stored.copy_(F.normalize(torch.from_numpy(random), dim=1))
+    losses = []
+    for _ in range(3):
+        output = method(batch_of(5))
+        losses.append(output.loss.item())
+        (gradient,) = torch.autograd.grad(output.loss, method.encoder.table)
+        with torch.no_grad():
+            method.encoder.table -= gradient
+        method.after_step()
+    assert losses == pytest.approx([3.7561631542, 2.9493133801, 2.7860742345], abs=2e-9)
+    newest, older = method.queue.stored[0].tolist(), method.queue.stored[7].tolist()
+    assert newest == pytest.approx([-0.0821213562, 0.8730394647, -0.424995775, 0.2245813152], abs=2e-9)
+    assert older == pytest.approx([-0.3982359927, 0.1915767446, -0.8783998565, -0.1819893876], abs=2e-9)
+    slow = method.momentum_tower.tower[0].table[100].tolist()
+    assert slow == pytest.approx([-0.1285346629, 1.3664634705, -0.6651946735, 0.3515100701], abs=2e-9)
+    assert int(method.queue.pointer) == 5
+
+
+def test_mixtures_that_are_given_are_those_of_a_public_code():
+    # davidsvy/hard-negative-mixing at 2955553f, src/moco.py, with these draws for its own: MoCHi has no official code.
+    method = with_table(table(5), mochi, **{**MIXED, "hardest": 4, "pairs": 3, "with_query": 2})
+    method.queue.stored.copy_(F.normalize(torch.from_numpy(np.random.default_rng(7).normal(size=(10, 4))), dim=1))
+    random = np.random.default_rng(5)
+    pairs, singles = random.integers(0, 4, size=(2, 5, 3)), random.integers(0, 4, size=(5, 2))
+    share, own = random.random((5, 3)), random.random((5, 2)) * 0.5
+
+    def given(hardest, row_index):
+        first, second, single = (hardest.gather(1, torch.from_numpy(one)) for one in (*pairs, singles))
+        mixed = torch.ones(5, dtype=torch.bool)
+        return Mixture(first, second, torch.from_numpy(share), single, torch.from_numpy(own), mixed)
+
+    method.mixer.forward = given
+    loss = method(batch_of(5)).loss
+    rows = [5.6463920667, 6.7252881228, 3.4401071485, 5.4415217278, 1.7077568505]
+    assert loss.item() == pytest.approx(sum(rows) / 5, abs=2e-9)
+    loss.backward()
+    gradient = method.encoder.table.grad[2].tolist()
+    assert gradient == pytest.approx([0.0823802246, -0.1792754735, 0.2795923642, 0.1301267151], abs=2e-9)
 
 
 def test_without_mixtures_or_before_their_time_it_is_moco_to_the_bit(digits, tmp_path):

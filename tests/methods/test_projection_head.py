@@ -9,7 +9,7 @@ import likewise
 from likewise.artefact import load_model
 from likewise.encoders import ImageEncoderConfig, load_image_encoder
 from likewise.errors import InputError
-from likewise.heads import TappedHead
+from likewise.heads import FixedReweight, SymmetricReLU, TappedHead
 from likewise.losses import info_nce, spectral
 from likewise.methods.vision import simclr, supcon
 from likewise.methods.vision.projection_head import Config, ProjectionHead
@@ -81,6 +81,43 @@ def test_the_gradient_is_that_of_finite_differences(head):
         return torch.func.functional_call(method, {"encoder.table": values}, (batch_of(3),)).loss
 
     assert torch.autograd.gradcheck(of_table, (method.encoder.table.detach().clone().requires_grad_(),))
+
+
+OFFICIAL_REWEIGHTED = [0.1257302211, -0.0880699115, 0.2846322912, 0.0310815164, -0.105811235]
+OFFICIAL_CUT = [0.061595043, 1.0040000332, 0.6470809512, -0.4037352239, -0.9654214591]
+"""Of row 0 and of row 1 at threshold 0.3, by jiayini1119/projection-head-experiments at a145e06d, models/spuco_model.py,
+in which numbers are float32. Weights of boboxa2010/ssl-projection-head-study at e6d19cc3 are the same."""
+
+
+def test_heads_without_layers_are_those_of_the_official_code():
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 5))).requires_grad_()
+    assert FixedReweight(5, 1.5)(features)[0].tolist() == pytest.approx(OFFICIAL_REWEIGHTED, abs=5e-8)
+    cut = SymmetricReLU(0.3).double()
+    found = cut(features)
+    assert found[1].tolist() == pytest.approx(OFFICIAL_CUT, abs=5e-8)
+    found.square().sum().backward()
+    assert cut.threshold.grad.item() == pytest.approx(-13.9042817177, abs=1e-6)
+    assert features.grad[0].tolist() == pytest.approx([0, 0, 0.680845277, 0, -0.4713387225], abs=5e-7)
+
+
+def test_losses_behind_a_head_are_those_of_the_official_code():
+    # SupCon of both repositories above, and NT-Xent of the second one, alone and behind its fixed weights.
+    views = torch.cat([torch.from_numpy(np.random.default_rng(seed).normal(size=(4, 3))) for seed in (1, 2)])
+    views.requires_grad_()
+    for labels, official in (([0, 1, 0, 1], 2.4783230841), ([0, 1, 2, 3], 2.346173677)):
+        unit = torch.nn.functional.normalize(views, dim=1)
+        found = info_nce(unit, None, labels=torch.tensor(labels * 2), temperature=0.5).mean()
+        assert found.item() == pytest.approx(official, abs=2e-9)
+        if labels[2] == 0:
+            found.backward()
+            assert views.grad[2].tolist() == pytest.approx([-0.0637391674, -0.0489102676, -0.0159153853], abs=2e-9)
+    method = on_table(head="reweight", kappa=1.5)
+    loss = method(batch_of(5)).loss
+    loss.backward()
+    assert loss.item() == pytest.approx(3.1526393809, abs=5e-8)
+    assert method.encoder.table.grad[1].tolist() == pytest.approx(
+        [-0.3705473289, -0.2019836072, -0.1142484298, 0.0248398783], abs=5e-8
+    )
 
 
 def test_the_first_view_shows_the_picture_without_its_subject_so_often():

@@ -56,6 +56,24 @@ def test_the_terms_are_those_of_the_paper():
     torch.testing.assert_close(dict(output.terms), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_terms_and_gradients_are_those_of_the_official_code():
+    # neurospin-projects/2024_rlouiset_sep_clr at 0e40bff4: losses.py, put together as cifar_mnist/sep_clr_k-jem.py.
+    method = on_tables(salient_weight=3.0, background_weight=5.0, leakage_weight=7.0)
+    output = method(batch_of([1, 1, 0, 1, 0, 0]))
+    official = {"common": -1.7131164565, "salient": 1.1964475511, "background": 0.7315460719, "leakage": -1.3436158243}
+    weights = dict(zip(NAMES, (1, 3, 5, 7), strict=True))
+    assert {name: term.item() / weights[name] for name, term in output.terms.items()} == pytest.approx(
+        official, abs=2e-9
+    )
+    output.loss.backward()
+    assert method.encoder.table.grad[0].tolist() == pytest.approx(
+        [-0.4178633938, -0.8883511708, -0.101210432], abs=2e-9
+    )
+    assert method.salient.table.grad[[0, 2]].flatten().tolist() == pytest.approx(
+        [1.3011337596, 0.729065907, 1.5089264445, 0.7439576206], abs=2e-9
+    )
+
+
 def test_the_background_is_moved_by_its_own_term_alone_and_that_draws_it_to_zero():
     method = on_tables(salient_weight=1.0, background_weight=1.0, leakage_weight=1.0)
     terms = method(batch_of([1, 1, 0, 1, 0, 0])).terms
