@@ -1,16 +1,16 @@
-"""Time and memory of the symmetric loss against the number of rows, and the study of temperatures, as stored."""
+"""Time and memory of the symmetric loss against the number of rows, and studies, as stored."""
 
 from __future__ import annotations
 
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks import study_plots
+from benchmarks.drawing import written
 from benchmarks.stored import RESULTS
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
 COLOURS = {"likewise": "#0f766e", "dense": "#b45309", "open_clip": "#7c3aed", "four products": "#94a3b8"}
 
 TEMPERATURE = {
@@ -22,7 +22,7 @@ BATCHES = {32: "#0f766e", 128: "#b45309", 512: "#7c3aed"}
 
 
 def run() -> None:
-    """Write ``time.svg``, ``memory.svg`` and ``temperature-*.svg`` into ``docs/images``."""
+    """Write ``time.svg``, ``memory.svg``, ``temperature-*.svg`` and ``study-*.svg`` into ``docs/images``."""
     import matplotlib as mpl
 
     mpl.rcParams["svg.hashsalt"] = "likewise"  # so that the same figures give the same file
@@ -30,6 +30,8 @@ def run() -> None:
     _draw("memory", "peak MB above inputs and gradients", _memory())
     for name, figures in TEMPERATURE.items():
         _draw_grid(f"temperature-{name}", figures)
+    for name in study_plots.draw():
+        print(name)
 
 
 def _stored(name: str) -> Sequence[Mapping[str, Any]]:
@@ -74,10 +76,7 @@ def _draw(name: str, label: str, lines: Mapping[str, Mapping[int, float]]) -> No
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    path = IMAGES / f"{name}.svg"
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
-    print(path.name)
+    print(written(figure, name))
 
 
 def _draw_grid(name: str, figures: Sequence[str]) -> None:
@@ -105,9 +104,7 @@ def _draw_grid(name: str, figures: Sequence[str]) -> None:
         axes.set_title(wanted, fontsize=10)
         axes.grid(alpha=0.3)
     panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})
-    plt.close(figure)
-    print(f"{name}.svg")
+    print(written(figure, name))
 
 
 def _values(arm: Mapping[str, Any], wanted: str) -> Sequence[float]:
