@@ -148,6 +148,35 @@ def mean_and_spread(runs: Sequence[Mapping[str, float]]) -> dict[str, dict[str, 
     }
 
 
+def stored_arms(name: str, part: str = "results") -> dict[str, dict[str, list[float]]]:
+    """Read what was stored of each arm, whatever form its command stores.
+
+    Args:
+        name: Name of the benchmark.
+        part: Where in the file the arms are: "results", "claim" (a figure a key beside arm and seed), or "alignment"
+            (all arms of a seed in one entry of the results).
+
+    Returns:
+        Figures of each arm by name, a value a seed; one value alone for an untrained arm that has no seeds.
+    """
+    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    arms: dict[str, dict[str, list[float]]] = {}
+    if "untrained" in content:
+        arms["untrained"] = {figure: [value] for figure, value in content["untrained"]["figures"].items()}
+    for one in content["results" if part == "alignment" else part]:
+        if "measured" in one:
+            arms[one["arm"]] = {of["evaluation"]: of["values"] for of in one["measured"]} | one["geometry"]
+            continue
+        if part == "alignment":
+            of_seed = one["alignment"]
+        else:
+            of_seed = {one["arm"]: one.get("figures", {k: v for k, v in one.items() if isinstance(v, float)})}
+        for arm, figures in of_seed.items():
+            for figure, value in figures.items():
+                arms.setdefault(arm, {}).setdefault(figure, []).append(value)
+    return arms
+
+
 def _without_paths(words: Sequence[str]) -> list[str]:
     """Replace folders of this machine by their last part."""
     return [Path(word).name if os.sep in word else word for word in words]

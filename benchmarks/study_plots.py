@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.drawing import written
-from benchmarks.stored import RESULTS
+from benchmarks.stored import RESULTS, stored_arms
 
 METHOD, BASELINE, OTHER = "#0f766e", "#b45309", "#64748b"
 """Colours of what a page is about, of what it is compared with, and of the rest."""
 FEW = {"labels of a class: 1": "one label of a class, %", "labels of a class: 5": "five labels of a class, %"}
 NEIGHBOURS = {"nearest neighbours": "nearest neighbours, all labels, %"}
-
-Arms = dict[str, dict[str, list[float]]]
-"""Figures of each arm, one value a seed."""
 
 
 @dataclass(frozen=True)
@@ -89,26 +86,6 @@ def draw() -> Iterator[str]:
         yield _dots(name, picture)
     yield _temperatures()
     yield _row_temperatures()
-
-
-def stored_arms(source: str, part: str = "results") -> Arms:
-    """Read the figures of all arms of a stored result, whatever form its command stores them in."""
-    arms: Arms = {}
-    content = json.loads((RESULTS / f"{source}.json").read_text(encoding="utf-8"))
-    if "untrained" in content:
-        arms["untrained"] = {name: [value] for name, value in content["untrained"]["figures"].items()}
-    for one in content["results" if part == "alignment" else part]:
-        if "measured" in one:
-            arms[one["arm"]] = {of["evaluation"]: of["values"] for of in one["measured"]} | one["geometry"]
-            continue
-        if part == "alignment":
-            by_arm = one["alignment"]
-        else:
-            by_arm = {one["arm"]: one.get("figures", {k: v for k, v in one.items() if isinstance(v, float)})}
-        for arm, figures in by_arm.items():
-            for name, value in figures.items():
-                arms.setdefault(arm, {}).setdefault(name, []).append(value)
-    return arms
 
 
 def _dots(name: str, picture: Dots) -> str:

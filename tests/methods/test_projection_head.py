@@ -86,7 +86,8 @@ def test_the_gradient_is_that_of_finite_differences(head):
 OFFICIAL_REWEIGHTED = [0.1257302211, -0.0880699115, 0.2846322912, 0.0310815164, -0.105811235]
 OFFICIAL_CUT = [0.061595043, 1.0040000332, 0.6470809512, -0.4037352239, -0.9654214591]
 """Of row 0, and of row 1 at threshold 0.3, by jiayini1119/projection-head-experiments at a145e06d,
-models/spuco_model.py, in which numbers are float32. Weights of boboxa2010/ssl-projection-head-study at e6d19cc3 are the same."""
+models/spuco_model.py, in which numbers are float32. Weights of boboxa2010/ssl-projection-head-study at e6d19cc3 are the
+same."""
 
 
 def test_heads_without_layers_are_those_of_the_official_code():
