@@ -11,6 +11,7 @@ from likewise.encoders import ImageEncoderConfig, load_image_encoder
 from likewise.errors import InputError
 from likewise.losses import info_nce, own_vs_negatives
 from likewise.methods.vision.hydra import Config, Hydra
+from likewise.products import relations
 from methods.table_tower import TEMPERATURE, Reads, batch_of, table
 
 TINY = {"hidden": 8, "head_size": 4, "gate_embedding": 6, "gate_hidden": 5}
@@ -107,11 +108,10 @@ def test_relations_are_those_of_the_gate_in_evaluation_mode(trained, tmp_path):
     from likewise.artefact import load_model
     from likewise.heads import PairGate
 
-    out = tmp_path / "map.csv"
-    found = likewise.use(trained, "relations", top=3, out=str(out))
+    found = likewise.use(trained, "relations", top=3, out=str(tmp_path / "map"))
     assert found.figures == {"classes": 10, "pairs": 55, "dimensions": 4}
     assert len(found.rows) == 3
-    with out.open(newline="") as file:
+    with (tmp_path / "map" / "relations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 55
     gate = PairGate.of(load_model(trained).kept["gate"])
@@ -122,6 +122,22 @@ def test_relations_are_those_of_the_gate_in_evaluation_mode(trained, tmp_path):
     of_three = likewise.use(trained, "relations", label="3").rows
     assert len(of_three) == 10
     assert all("3" in (row["first"], row["second"]) for row in of_three)
+
+
+def test_the_map_is_a_page_on_which_classes_of_like_relations_stand_together(trained, tmp_path, browse):
+    likewise.use(trained, "relations", label="3", out=str(tmp_path / "map"))
+    seen = browse(tmp_path / "map" / "relations.html")
+    seen.assert_sound()
+    assert "All 10 classes" in seen.page.inner_text("body")
+    mean = torch.full((6, 6), 0.1)
+    for block in ([0, 3, 5], [1, 2, 4]):
+        mean[torch.tensor(block)[:, None], torch.tensor(block)] = 0.9
+    order = relations._neighbours_together(mean)
+    assert sorted(map(sorted, (order[:3], order[3:]))) == [[0, 3, 5], [1, 2, 4]]
+    assert relations._neighbours_together(mean[:2, :2]) == [0, 1]
+    many = torch.rand(70, 70, generator=torch.Generator().manual_seed(0))
+    many[:10], many[:, :10] = 0, 0
+    assert set(relations._neighbours_together(many)) == set(range(10, 70))
 
 
 def test_the_tower_alone_is_the_model(trained, digits):

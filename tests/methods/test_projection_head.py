@@ -163,11 +163,15 @@ def test_a_tap_is_kept_as_a_model_and_the_rest_of_the_head_beside_it(trained):
     assert len(prints | {model.image_encoder.without_head().fingerprint}) == 4
 
 
-def test_the_layers_are_compared_and_the_best_is_saved(trained, tmp_path, capfd):
+def test_the_layers_are_compared_and_the_best_is_saved(trained, tmp_path, capfd, browse):
     from likewise.cli import main
 
     run, rows = trained
-    found = likewise.use(run, "layers", data=rows[160:], train=rows[:160], bootstrap=50, out=str(tmp_path / "cut"))
+    found = likewise.use(run, "layers", data=rows[160:], train=rows[:160], bootstrap=50, out=str(tmp_path / "cut"),
+                         page=str(tmp_path / "report" / "layers.html"))  # fmt: skip
+    seen = browse(tmp_path / "report" / "layers.html")
+    seen.assert_sound()
+    assert f"{found.figures['best']} is best of pre, layer1, post" in seen.page.inner_text("body")
     assert [row["tap"] for row in found.rows] == ["pre", "layer1", "post"]
     assert [row["dims"] for row in found.rows] == [16, 16, 8]
     for row in found.rows:

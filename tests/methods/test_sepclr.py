@@ -136,7 +136,7 @@ def pictures(digits, count=24):
     return [{"image": row["image"], "target": i % 2, "digit": i // 2 % 2} for i, row in enumerate(digits[:count])]
 
 
-def test_a_second_source_is_the_background_and_both_spaces_are_asked_for(digits, tmp_path):
+def test_a_second_source_is_the_background_and_both_spaces_are_asked_for(digits, tmp_path, browse):
     from likewise.artefact import load_model
 
     for name, rows in (("patients", digits[:12]), ("controls", digits[12:24])):
@@ -156,18 +156,23 @@ def test_a_second_source_is_the_background_and_both_spaces_are_asked_for(digits,
     assert load_model(run).about["model"]["spaces"] == ["salient", "common"]
     with pytest.raises(InputError, match="'comon'"):
         likewise.load(run, space="comon")
-    found = likewise.use(run, "salient", out=str(tmp_path / "ranked.jsonl"), **sources)
+    found = likewise.use(run, "salient", out=str(tmp_path / "found"), pictures=4, **sources)
     assert found.figures["rows"] == 24
     assert found.figures["targets"] == found.figures["background"] == 12
     lengths = [row["salient"] for row in found.rows]
     assert lengths == sorted(lengths, reverse=True)
-    assert len((tmp_path / "ranked.jsonl").read_text().splitlines()) == 24
+    assert len((tmp_path / "found" / "salient.jsonl").read_text().splitlines()) == 24
+    seen = browse(tmp_path / "found" / "salient.html")
+    seen.assert_sound()
+    assert seen.page.locator("img").count() == 16  # both ends of both kinds
 
 
 def test_labels_are_probed_on_targets_and_the_background_comes_near_zero(digits, tmp_path):
     settings = {**SMALL, "steps": 60, "lr": 1e-2, "common_size": 4, "salient_size": 4}
     likewise.train("sepclr", pictures(digits), out=tmp_path / "run", progress=False, **settings)
-    figures = likewise.use(tmp_path / "run", "salient", data=pictures(digits), labels=("digit",)).figures
+    how = {"data": pictures(digits), "labels": ("digit",), "out": str(tmp_path / "found")}
+    figures = likewise.use(tmp_path / "run", "salient", **how).figures
+    assert "nearest other target" in (tmp_path / "found" / "salient.html").read_text()
     assert 0 <= figures["background_share"] < 1
     assert figures["auc"] > 0.5
     assert figures["digit chance"] == 0.5

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult
+from likewise.products.base import Product, ProductResult, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,17 +108,13 @@ class Discover(Product):
         from likewise.report import Page
         from likewise.report.pictures import picture_gallery
 
-        folder = Path(self.out)
-        folder.mkdir(parents=True, exist_ok=True)
-        listed, page_file = folder / "classes.jsonl", folder / "classes.html"
+        listed, page_file = (Path(self.out) / f"classes.{kind}" for kind in ("jsonl", "html"))
         lines = {
             i: {"place": table.where(i), "class": row["class"], "known": row["known"], "cosine": round(near[i], 4)}
             for row, members in zip(rows, by_class, strict=True)
             for i in members
         }
-        listed.write_text(
-            "".join(json.dumps(lines[i], ensure_ascii=False) + "\n" for i in range(len(table))), encoding="utf-8"
-        )
+        write_lines(listed, (lines[i] for i in range(len(table))))
         page = Page(
             "Classes of pictures",
             f"{len(table):,} pictures in {len(rows)} classes, {sum(row['known'] for row in rows)} of them known. The "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
@@ -37,6 +39,8 @@ class Layers(Product):
     """Tap that is saved with --out: pre, layer1, layer2, post, or best; best where not given."""
     out: str = ""
     """Folder of the model cut there; new or empty. Nothing is saved without it."""
+    page: str = ""
+    """HTML file for the report: accuracies, how far label and group move each tap, and what to keep."""
     bootstrap: int = 1000
     """Replicates of the 95 % intervals, >= 1."""
     batch_size: int = 256
@@ -113,13 +117,17 @@ class Layers(Product):
         if worst is not None:
             figures["worst_group"] = f"{worst.label} in {worst.group}"
             figures["robust"] = worst.interval[1] >= (reports[best].balanced_accuracy or 0.0)
-        if out is None:
-            return ProductResult(figures, [_row(name, one) for name, one in reports.items()])
-        tap = best if self.keep in ("", "best") else self.keep
-        figures["kept"] = tap
-        cut = tower if tap == PRE else tower.with_head(head, tap)
-        artefact.save(cut, out, artefact.About.of(model.about), model.kept)
-        return ProductResult(figures, [_row(name, one) for name, one in reports.items()], [out])
+        rows = [_row(name, one) for name, one in reports.items()]
+        files: list[Path] = []
+        if out is not None:
+            tap = best if self.keep in ("", "best") else self.keep
+            figures["kept"] = tap
+            cut = tower if tap == PRE else tower.with_head(head, tap)
+            artefact.save(cut, out, artefact.About.of(model.about), model.kept)
+            files.append(out)
+        if self.page:
+            files.append(_write(Path(self.page), figures, rows))
+        return ProductResult(figures, rows, files)
 
 
 def _groups(data: SplitData) -> tuple[list[str], list[str]] | None:
@@ -128,6 +136,46 @@ def _groups(data: SplitData) -> tuple[list[str], list[str]] | None:
         return None
     train, test = (part.table.values("group", part.rows) for part in (data.train, data.test))
     return None if None in train or None in test else (train, test)
+
+
+def _write(path: Path, figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write the report as a page."""
+    from likewise.report import Page
+    from likewise.report.plots import bars, intervals
+
+    taps = [row["tap"] for row in rows]
+    page = Page(
+        "Which layer to keep",
+        f"{figures['best']} is best of {', '.join(taps)}, by a linear probe fitted on {figures['train_rows']:,} "
+        f"pictures and measured on {figures['test_rows']:,}. From the first to the last tap accuracy falls by "
+        f"{figures['gap_pre_post']:.3f} (95 % interval {figures['gap_low']:.3f} to {figures['gap_high']:.3f}).",
+    )
+    page.section("Accuracy")
+    page.figure(
+        intervals([(row["tap"], row["accuracy"], row["low"], row["high"]) for row in rows], x="accuracy", zero=False),
+        caption="Accuracy of the probe on each tap, from before the head to behind it, with its 95 % interval.",
+        alt="Accuracy of each tap with its interval.",
+    )
+    if "robust" in figures:
+        held = "does" if figures["robust"] else "does not"
+        page.text(
+            f"On {figures['best']} the worst class in a group is {figures['worst_group']}; after the probe was fitted "
+            f"with all of them weighing the same, its interval {held} reach up to the accuracy of all rows."
+        )
+    if "group_weight" in rows[0]:
+        page.section("What moves the vectors")
+        page.figure(
+            bars(taps, {kind: [row[f"{kind}_weight"] for row in rows] for kind in ("label", "group")}, x="weight"),
+            caption="How far the label and the group move the vectors of each tap, as a share of the larger.",
+            alt="Bars of the weights of label and group in each tap.",
+        )
+    page.section("All figures")
+    names = list(rows[0])
+    page.table([name.replace("_", " ") for name in names], [list(row.values()) for row in rows],
+               numbers=[name.replace("_", " ") for name in names[1:]])  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.write(path)
+    return path
 
 
 def _merit(report: LayerReport) -> tuple[float, float]:

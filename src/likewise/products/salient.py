@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult
+from likewise.products.base import Product, ProductResult, write_lines
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from likewise.artefact import Model
+    from likewise.data.images import StoredImage
 
 __all__ = ["Salient", "probed"]
 
+BINS = 30
 FOLDS = 5
 """Parts of a cross-validated probe; fewer where a class has fewer rows."""
 
@@ -40,7 +41,10 @@ class Salient(Product):
     show: int = 10
     """Pictures that are shown on the terminal, those with the longest salient code first, >= 1."""
     out: str = ""
-    """File for all of them in that order, .jsonl; nothing is written without it."""
+    """Folder for salient.jsonl (all of them in that order) and salient.html, with the pictures of both ends; nothing is
+    written without it."""
+    pictures: int = 40
+    """Pictures of each part of the page, >= 1."""
     batch_size: int = 256
     """Pictures encoded at a time, >= 1."""
     seed: int = 0
@@ -72,11 +76,9 @@ class Salient(Product):
             raise InputError(f"{model.embedder.name} has one space; train it with sepclr.")
         if not self.data:
             raise InputError("no data given; say which pictures to look at with --data.")
-        for name in ("show", "batch_size"):
+        for name in ("show", "batch_size", "pictures"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if self.out and (not self.out.endswith(".jsonl") or Path(self.out).exists()):
-            raise InputError(f"--out {self.out} must be a new file that ends in .jsonl.")
         columns = (
             Column("image", Image),
             *([] if self.background else [Column("target", Label, required=False, all_or_none=True)]),
@@ -104,20 +106,83 @@ class Salient(Product):
         for name in self.labels:
             values = table.values(name, chosen)
             figures |= probed(name, values, {space: code[chosen] for space, code in codes.items()}, seed=self.seed)
+        order = np.argsort(-lengths, kind="stable").tolist()
         ranked = [
             {
                 "place": places[i],
                 "salient": round(float(lengths[i]), 4),
                 **({} if target is None else {"target": bool(target[i])}),
             }
-            for i in np.argsort(-lengths, kind="stable").tolist()
+            for i in order
         ]
-        files = []
-        if self.out:
-            files = [Path(self.out)]
-            files[0].parent.mkdir(parents=True, exist_ok=True)
-            files[0].write_text("".join(json.dumps(row) + "\n" for row in ranked), encoding="utf-8")
+        files = self._write(figures, ranked, [pictures[i] for i in order]) if self.out else []
         return ProductResult(figures, ranked[: self.show], files)
+
+    def _write(
+        self, figures: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]], pictures: Sequence[StoredImage]
+    ) -> list[Path]:
+        """Write the list, and the page: how long the codes are, what they know, and the pictures of both ends."""
+        import numpy as np
+
+        from likewise.report import Page
+        from likewise.report.pictures import picture_gallery
+        from likewise.report.plots import Histogram, histograms
+
+        listed, page_file = (Path(self.out) / f"salient.{kind}" for kind in ("jsonl", "html"))
+        write_lines(listed, ranked)
+        kinds = {True: "target", False: "background", None: "pictures"}
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(ranked):
+            places.setdefault(kinds[row.get("target")], []).append(place)
+        page = Page(
+            "What only the target has",
+            f"{len(ranked):,} pictures by the length of their salient code, which training draws to zero for the "
+            "background: a long one says that a picture has what the background has not.",
+        )
+        page.section("Lengths")
+        edges = np.histogram_bin_edges([row["salient"] for row in ranked], BINS)
+        page.figure(
+            histograms(
+                [
+                    Histogram(kind, edges, np.histogram([ranked[i]["salient"] for i in of], edges)[0])
+                    for kind, of in places.items()
+                ],
+                x="length of the salient code", y="pictures",
+            ),
+            caption="How many pictures have a code of which length.",
+            alt="Histograms of the lengths of salient codes.",
+        )  # fmt: skip
+        told = {"background_share": "squared length of the background over that of the targets", "auc": "chance that "
+                "a target has the longer code of a pair"}  # fmt: skip
+        page.table(
+            ["figure", "value"],
+            [[words, f"{figures[name]:.3f}"] for name, words in told.items() if name in figures],
+            numbers=["value"],
+            caption="Near 0 and near 1: the code is silent on the background.",
+        )
+        if self.labels:
+            page.section("What the codes know")
+            page.table(
+                ["label", "probe", "salient", "common", "chance"],
+                [
+                    [
+                        name, words,
+                        *(f"{figures[f'{name}{how} on {space}']:.3f}" for space in ("salient", "common")),
+                        f"{figures[f'{name} chance']:.3f}",
+                    ]
+                    for name in self.labels
+                    for how, words in (("", "linear"), (" by neighbour", "nearest other target"))
+                ],
+                numbers=["salient", "common", "chance"],
+                caption="Accuracy on the targets. What only targets have should be told by the salient code alone.",
+            )  # fmt: skip
+        for kind, of in places.items():
+            for title, part in (("longest", of[: self.pictures]), ("shortest", of[::-1][: self.pictures])):
+                page.section(f"{kind.capitalize()}: the {title}")
+                shown = ((pictures[i].rgb(), f"{ranked[i]['salient']:.2f}", str(ranked[i]["place"])) for i in part)
+                page.raw(picture_gallery(shown))
+        page.write(page_file)
+        return [listed, page_file]
 
 
 def probed(

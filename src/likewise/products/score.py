@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult
+from likewise.products.base import Product, ProductResult, write_lines
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +129,7 @@ class Score(Product):
         ]
         files: list[Path] = []
         if self.out is not None:
-            Path(self.out).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+            write_lines(Path(self.out), rows)
             files.append(Path(self.out))
         if self.scores is not None:
             TeacherScores.write(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult
+from likewise.products.base import Product, ProductResult, write_lines
 
 if TYPE_CHECKING:
     from likewise.artefact import Model
@@ -66,11 +65,8 @@ class Temperatures(Product):
         from likewise.report import Page
         from likewise.report.plots import Histogram, bars, histograms
 
-        folder = Path(self.out)
-        folder.mkdir(parents=True, exist_ok=True)
-        listed, page_file = folder / "temperatures.jsonl", folder / "temperatures.html"
-        lines = (json.dumps(row, ensure_ascii=False) for row in rows.sorted)
-        listed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        listed, page_file = (Path(self.out) / f"temperatures.{kind}" for kind in ("jsonl", "html"))
+        write_lines(listed, rows.sorted)
 
         figures = rows.figures()
         page = Page(
