@@ -150,8 +150,8 @@ def alignment(seed: int, episodes: int) -> dict[str, dict[str, float]]:
         model = likewise.train("simclr", known, out=Path(folder) / "run", progress=False, **settings)
         others = [row for part in ("train", "test") for row in _rows(part) if int(row["label"]) >= KNOWN]
         return {
-            name: {figure: _accuracy(model, others, seed, episodes, align, figure) for figure in FIGURES}
-            for name, align in (("means of examples", False), ("aligned", True))
+            name: {figure: _accuracy(model, others, seed, episodes, how, figure) for figure in FIGURES}
+            for name, how in WAYS.items()
         }
 
 
@@ -161,9 +161,19 @@ FIGURES: Mapping[str, tuple[int, bool]] = {
 """Examples of a class, and whether classes have equally many items."""
 
 
-def _accuracy(model: Embedder, rows: list[dict[str, Any]], seed: int, episodes: int, align: bool, figure: str) -> float:
+WAYS: Mapping[str, dict[str, Any]] = {
+    "means of examples": {},
+    "aligned": {"align": True},
+    "aligned, regression": {"align": True, "nearest": "logistic"},
+}
+"""How a class is told."""
+
+
+def _accuracy(
+    model: Embedder, rows: list[dict[str, Any]], seed: int, episodes: int, how: dict[str, Any], figure: str
+) -> float:
     shots, even = FIGURES[figure]
-    shared: dict[str, Any] = {"shots": shots, "align": align, "bootstrap": 0, "precision": "fp32", "seed": seed}
+    shared: dict[str, Any] = {**how, "shots": shots, "bootstrap": 0, "precision": "fp32", "seed": seed}
     if even:
         given: dict[str, Any] = {"ways": 5, "queries": EVEN, "episodes": episodes}
         return 100 * few_shot(model, open_labelled(rows), **given, **shared).metrics["accuracy"]

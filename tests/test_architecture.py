@@ -17,7 +17,7 @@ LAYERS = (
     ("api",),
     ("run_config",),
     ("products",),
-    ("search", "flows"),
+    ("search", "flows", "classify"),
     ("methods", "evaluation"),
     ("artefact",),
     ("training",),
@@ -71,6 +71,7 @@ def test_imports_go_down_only():
                 "likewise.train",
                 "likewise.open_table",
                 "likewise.Index",
+                "likewise.FewShotClassifier",
                 "likewise.use",
             ):
                 continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from likewise.api import train
     from likewise.artefact import load
+    from likewise.classify import FewShotClassifier
     from likewise.data import open_table, split
     from likewise.products import use
     from likewise.search import Index
@@ -23,10 +24,11 @@ _HOME = {
     "open_table": "likewise.data",
     "split": "likewise.data",
     "use": "likewise.products",
+    "FewShotClassifier": "likewise.classify",
     "Index": "likewise.search",
 }
 
-__all__ = ["Index", "__version__", "load", "open_table", "split", "train", "use"]
+__all__ = ["FewShotClassifier", "Index", "__version__", "load", "open_table", "split", "train", "use"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from likewise.cli.methods import shown_default
 from likewise.encoders import ImageEncoderConfig
 from likewise.evaluation import TASKS, get_task
 from likewise.methods import get_method
-from likewise.products import EVERY_MODEL, load_product
+from likewise.products import EVERY_MODEL, EVERY_TEXT_MODEL, load_product
 from likewise.run_config import RunConfig
 from likewise.settings import settings_of
 
@@ -101,6 +101,7 @@ OWN = {
 
 
 PRODUCTS = {
+    "classify": "examples data truth columns nearest align out show batch_size",
     "sizes": "data task columns layers dims timed_texts rounds batch_size precision",
     "truncate": "layers dims out",
     "whiten": "data out columns eps batch_size",
@@ -109,7 +110,7 @@ PRODUCTS = {
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_the_options_of_a_product_of_every_model_are_those_that_were_promised(product):
-    settings = settings_of(load_product(EVERY_MODEL[product]))
+    settings = settings_of(load_product({**EVERY_MODEL, **EVERY_TEXT_MODEL}[product]))
     assert [setting.name for setting in settings] == PRODUCTS[product].split()
 
 

@@ -92,3 +92,13 @@ def test_two_branches_find_new_classes_better_than_one():
         gains = over("bacon", "bacon", "contrastive", figure)
         assert sum(gains) / len(gains) > 0
     assert max(arms["bacon"]["counts"]) < 0.15
+
+
+def test_rates_make_new_classes_more_even_and_known_ones_lose_nothing():
+    bacon = stored_arms("bacon")["bacon"]
+    new, every = (
+        [kept - predicted for kept, predicted in zip(bacon[f"kept{of}"], bacon[f"predicted{of}"], strict=True)]
+        for of in (", new", "")
+    )
+    assert sum(one > 0 for one in new) >= 0.9 * len(new)
+    assert max(every) < 0

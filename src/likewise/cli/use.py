@@ -59,9 +59,6 @@ def _list(context: typer.Context, model: ModelArgument, product: ProductArgument
     if context.args:
         raise InputError(f"no product was named before '{context.args[0]}'; likewise use MODEL lists them.")
     found = {name: get_product(model, name) for name in products_of(model)}
-    if not found and not json:
-        sys.stdout.write("this model has no products beside encode, evaluate and geometry\n")
-        return
     if json:
         write_json([{"product": name, "summary": one.summary} for name, one in found.items()])
         return

@@ -43,7 +43,7 @@ def centred(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
 
 
 def align_prototypes(
-    prototypes: Float[Tensor, "n D"], queries: Float[Tensor, "m D"], *, passes: int, shots: int
+    prototypes: Float[Tensor, "n D"], queries: Float[Tensor, "m D"], *, shots: int, passes: int | None = None
 ) -> Float[Tensor, "n D"]:
     """Move prototypes to the items that are to be told, all of these together (OpTA).
 
@@ -57,8 +57,9 @@ def align_prototypes(
     Args:
         prototypes: Mean of the examples of each class.
         queries: What is to be told, ``m >= n``.
-        passes: How often, >= 0; 0: the prototypes as they are (paper: 5 with one example a class, else 1).
         shots: Examples of each class, >= 1.
+        passes: How often, >= 0; 0: the prototypes as they are. Where not given that of the paper: 5 with one example a
+            class, else 1.
 
     Returns:
         The moved prototypes.
@@ -79,6 +80,7 @@ def align_prototypes(
             f"align_prototypes: there are {len(queries)} items for {len(prototypes)} classes; every class is taken to "
             "have items. Align with at least as many items as classes."
         )
+    passes = (5 if shots == 1 else 1) if passes is None else passes
     moved = prototypes
     for _ in range(passes):
         cost = torch.cdist(moved, queries, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from likewise.products.base import EVERY_MODEL, Product, ProductResult, get_product, load_product, products_of, use
+from likewise.products.base import (
+    EVERY_MODEL,
+    EVERY_TEXT_MODEL,
+    Product,
+    ProductResult,
+    get_product,
+    load_product,
+    products_of,
+    use,
+)
 
-__all__ = ["EVERY_MODEL", "Product", "ProductResult", "get_product", "load_product", "products_of", "use"]
+__all__ = [
+    "EVERY_MODEL",
+    "EVERY_TEXT_MODEL",
+    "Product",
+    "ProductResult",
+    "get_product",
+    "load_product",
+    "products_of",
+    "use",
+]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVERY_MODEL",
+    "EVERY_TEXT_MODEL",
     "Product",
     "ProductResult",
     "get_product",
@@ -29,13 +30,16 @@ __all__ = [
     "write_lines",
 ]
 
-EVERY_MODEL: Mapping[str, str] = {
+EVERY_MODEL: Mapping[str, str] = {"classify": "likewise.products.classify:Classify"}
+"""Where the products are that every model has, by name; a method adds its own in ``Method.products``."""
+
+EVERY_TEXT_MODEL: Mapping[str, str] = {
     "bias": "likewise.products.bias:Bias",
     "sizes": "likewise.products.sizes:Sizes",
     "truncate": "likewise.products.truncate:Truncate",
     "whiten": "likewise.products.whiten:Whiten",
 }
-"""Where the products are that every model of texts has, by name; a method adds its own in ``Method.products``."""
+"""Where the products are that every model of texts has, beside those."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Product(ABC):
 
 
 def products_of(model: str | Path) -> dict[str, str]:
-    """Return where the products of a model are, by name: those of its method, and those that every model of texts has.
+    """Return where the products of a model are, by name: those of its method, and those that every model has.
 
     Args:
         model: A folder, a packaged model, or a name on the model hub; nothing of it but its ``likewise.json`` is read.
@@ -131,7 +135,7 @@ def products_of(model: str | Path) -> dict[str, str]:
 
     about = read_about(Path(model))
     own: Mapping[str, str] = get_method(about["method"]).products if about else {}
-    return {**own, **({} if is_image_encoder(Path(model)) else EVERY_MODEL)}
+    return {**own, **EVERY_MODEL, **({} if is_image_encoder(Path(model)) else EVERY_TEXT_MODEL)}
 
 
 def get_product(model: str | Path, name: str) -> type[Product]:
@@ -141,8 +145,6 @@ def get_product(model: str | Path, name: str) -> type[Product]:
         InputError: The model has no such product; the nearest is offered.
     """
     found = products_of(model)
-    if not found:
-        raise InputError(f"{model} has no products beside encode, evaluate and geometry.")
     if name not in found:
         raise unknown(f"product of {model}", name, found)
     return load_product(found[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from likewise.errors import InputError
 from likewise.evaluation.alignment import align_prototypes, centred
 from likewise.evaluation.bootstrap import Floats, mean_statistic, measured
 from likewise.evaluation.definition import Definition
+from likewise.evaluation.prototypes import Nearest, prototype_scores
 from likewise.evaluation.ranking_metrics import ndcg
 from likewise.evaluation.result import Result
 from likewise.evaluation.tasks.clustering import open_labelled
@@ -45,9 +46,9 @@ class FewShotSettings:
     shots and five to spare."""
     episodes: int = 600
     """Episodes, >= 1; the interval gets narrower with more of them."""
-    nearest: Literal["euclidean", "dot"] = "euclidean"
-    """A text has the class whose mean of examples is nearest: by Euclidean distance, or by dot product, which favours
-    classes whose examples lie close together."""
+    nearest: Nearest = "euclidean"
+    """A text has the class whose mean of examples is nearest: by Euclidean distance; by dot product, which favours
+    classes whose examples lie close together; or logistic, by a logistic regression on the means."""
     align: bool = False
     """Move the means to where the texts to be told lie, by optimal transport. It sees all of these at once and takes
     classes to be equally frequent among them; where they are not, it does harm."""
@@ -68,7 +69,7 @@ def few_shot(
     shots: int = FewShotSettings.shots,
     queries: int = FewShotSettings.queries,
     episodes: int = FewShotSettings.episodes,
-    nearest: Literal["euclidean", "dot"] = "euclidean",
+    nearest: Nearest = "euclidean",
     align: bool = False,
     batch_size: int = 256,
     precision: str = "auto",
@@ -79,9 +80,10 @@ def few_shot(
     """Tell classes by the nearest mean of a few examples, in many random episodes.
 
     An episode draws ``ways`` classes, ``shots`` examples and ``queries`` other texts of each, without replacement. A
-    text has the class whose mean of the examples' unit vectors is nearest, in Euclidean distance or by dot product (the
-    mean is not put on the sphere again). And for each class the texts of all classes are ranked by the dot product with
-    that mean. The episodes depend on data, settings and seed alone, so all models see the same ones.
+    text has the class whose mean of the examples' unit vectors is nearest, in Euclidean distance, by dot product (the
+    mean is not put on the sphere again), or by a logistic regression on the means. And for each class the texts of all
+    classes are ranked by the dot product with that mean. The episodes depend on data, settings and seed alone, so all
+    models see the same ones.
 
     With ``ways=0, queries=0, nearest="dot", episodes=10`` it is the measure of Dialog2Flow: all classes with at least
     ``max(2 shots, shots + 5)`` texts, all other texts.
@@ -97,7 +99,7 @@ def few_shot(
         shots: Labelled texts of each class.
         queries: Texts of each class that are to be told; 0: all others.
         episodes: How many episodes.
-        nearest: "euclidean" or "dot".
+        nearest: "euclidean", "dot" or "logistic" (:func:`likewise.evaluation.prototypes.prototype_scores`).
         align: Whether the means are moved.
         batch_size: Texts encoded at a time.
         precision: How texts are encoded: "auto", "bf16" or "fp32".
@@ -191,7 +193,7 @@ def _episode(
     ways: int,
     shots: int,
     queries: int,
-    nearest: str,
+    nearest: Nearest,
     align: bool,
 ) -> tuple[float, float, float]:
     """Return accuracy, macro F1 and nDCG of one episode."""
@@ -203,18 +205,14 @@ def _episode(
     asked = [rows[shots:] for rows in drawn]
     if align:
         queried = torch.from_numpy(vectors[np.concatenate(asked)])
-        passes = 5 if shots == 1 else 1
-        centroids = align_prototypes(torch.from_numpy(centroids), queried, passes=passes, shots=shots).numpy()
+        centroids = align_prototypes(torch.from_numpy(centroids), queried, shots=shots).numpy()
     truth = np.repeat(np.arange(len(asked)), [len(rows) for rows in asked])
-    products = vectors[np.concatenate(asked)] @ centroids.T  # [queries of all, ways]
-    scores = (
-        products if nearest == "dot" else 2 * products - (centroids**2).sum(axis=1)
-    )  # less |asked|^2, for all alike
-    told = scores.argmax(axis=1)
+    items = vectors[np.concatenate(asked)]
+    told = prototype_scores(centroids, items, nearest).argmax(axis=1)
     right, of_class, as_class = (
         np.bincount(numbers, minlength=len(asked)) for numbers in (truth[told == truth], truth, told)
     )
-    order = np.argsort(-products.T, axis=1, kind="stable")[:, :RANKS]
+    order = np.argsort(-(centroids @ items.T), axis=1, kind="stable")[:, :RANKS]
     gains = (truth[order] == np.arange(len(asked))[:, None]).astype(np.float64)
     ideal = (np.arange(RANKS) < of_class[:, None]).astype(np.float64)
     return (
