@@ -19,12 +19,13 @@ from likewise.views.base import Batch
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationName", "ImageViews", "augmentation", "view_names"]
 
-AugmentationName = Literal["simclr", "moco", "cifar", "glyph", "light", "crop", "none"]
+AugmentationName = Literal["simclr", "moco", "beclr", "cifar", "glyph", "light", "crop", "none"]
 """How a picture is changed at random."""
 
 AUGMENTATIONS: Mapping[AugmentationName, str] = {
     "simclr": "crop of 8 to 100 % of the area, flip, strong colour, grey, blur (SimCLR)",
     "moco": "crop of 20 to 100 %, weaker colour, grey, blur, flip (MoCo v2)",
+    "beclr": "crop of 20 to 100 %, weaker colour, grey, blur, two strong changes of RandAugment, both flips (BECLR)",
     "cifar": "that of SimCLR for small photographs: half the colour, no blur",
     "glyph": "shift, size, noise and a hole: for digits, letters and signs, which a flip or a colour would change",
     "light": "brightness and noise alone: for pictures in which place and shape say something",
@@ -112,7 +113,9 @@ def augmentation(name: str, *, size: int, channels: int = 3) -> Augmentation:
     Raises:
         InputError: There is no such augmentation, or torchvision is not installed.
 
-    Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, appendix A; Chen et al. 2020 (MoCo v2), arXiv 2003.04297.
+    Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, appendix A; Chen et al. 2020 (MoCo v2), arXiv 2003.04297;
+        BECLR, arXiv 2402.02444, official code, whose RandAugment is timm's: its magnitude of 10 is torchvision's of 30,
+        the strongest, and each change is made in half of the cases.
     """
     if name not in AUGMENTATIONS:
         raise unknown("augmentation", name, get_args(AugmentationName))
@@ -170,6 +173,15 @@ def _compose(name: str, size: int, channels: int) -> Callable[[Any], Tensor]:
             v2.RandomGrayscale(p=0.2),
             blur,
             v2.RandomHorizontalFlip(),
+        ],
+        "beclr": [
+            cropped(0.2),
+            v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.2, 0.1)], p=0.8),
+            v2.RandomGrayscale(p=0.2),
+            blur,
+            *[v2.RandomApply([v2.RandAugment(num_ops=1, magnitude=30)], p=0.5) for _ in range(2)],
+            v2.RandomHorizontalFlip(),
+            v2.RandomVerticalFlip(),
         ],
         "cifar": [cropped(0.08), v2.RandomHorizontalFlip(), *coloured(0.5)],
         "glyph": [

@@ -51,9 +51,10 @@ Deviations:
     behind the projector
     batch norm of all processes   of each process                             several processes train what one trains
     momentum rises in epochs      in steps of the run                         a run may be made longer
-    crops of MoCo v2              and RandAugment, both flips                 views of this library
+    RandAugment of torchvision    of timm                                     the same changes, and seeded by the row
     AdamW, rate 1e-3              SGD, rate 0.3 for 256 pictures              as all methods here
-    negatives student or mixed    also of the teacher alone                   which has no gradient
+    negatives student or mixed    also of the teacher alone, or of the        the first has no gradient; the second is
+                                  memory where the cosine is at most 0.8      off there, and counts those left out
     ============================  ==========================================  =====================================
 """
 
@@ -93,7 +94,7 @@ PATCHES = 14
 class Config(AugmentSettings):
     """Settings of ``beclr``."""
 
-    augment: AugmentationName = "moco"
+    augment: AugmentationName = "beclr"
     positives: Literal["anchored", "code"] = "anchored"
     """What neighbours are for: anchored (a row is drawn to those of its other view) or code (as the official code has
     it: they have no gradient, and a row is pushed from its own)."""
