@@ -131,6 +131,14 @@ TOO_WIDE = """
     .map((node) => node.outerHTML.slice(0, 120)).slice(0, 5).concat(document.documentElement.scrollWidth)
 """
 
+CUT_OFF = """() =>
+  [...document.querySelectorAll(".plot text.xtitle, .plot text.ytitle")].filter((title) => {
+    const text = title.getBoundingClientRect(), figure = title.closest("svg").getBoundingClientRect();
+    return text.height && (text.top < figure.top - 1 || text.bottom > figure.bottom + 1 || text.left < figure.left - 1
+      || text.right > figure.right + 1);
+  }).map((title) => title.textContent)
+"""
+
 
 @dataclass
 class View:
@@ -150,6 +158,7 @@ class View:
         self.assert_offline()
         self.assert_no_errors()
         self.assert_figures_drawn()
+        self.assert_titles_whole()
         self.assert_legible()
         self.assert_fits()
 
@@ -181,6 +190,10 @@ class View:
             )
             assert marks.count(), f"nothing is drawn: {name}"
             assert figure.locator("figcaption").inner_text().strip(), f"no caption: {name}"
+
+    def assert_titles_whole(self) -> None:
+        """No title of an axis is longer than its figure is wide or high."""
+        assert self.page.evaluate(CUT_OFF) == []
 
     def assert_legible(self) -> None:
         """Contrast of 4.5 to 1 or more (WCAG 2, level AA) of every text that is seen, at the axes of figures too."""

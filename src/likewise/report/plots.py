@@ -28,7 +28,7 @@ HEIGHT = 360
 
 _NAME_WIDTH = 20  # characters beside a figure; with these widths a phone of 360 px still shows every text whole
 _TITLE_WIDTH = 40
-_NARROW_TITLE_WIDTH = 26  # below a figure with names beside it
+_NARROW_TITLE_WIDTH = 26  # below a figure with names beside it, and along its height
 _LINE, _ROW = 17, 14  # px: a line of a row's name, and what a row has around it
 _AROUND = 74  # px: ticks and title of the axis below rows
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -153,7 +153,7 @@ def curves(series: Sequence[Curve], *, x: str, y: str, log_x: bool = False) -> F
             line={"width": 2, "dash": curve.dash},
             **_series(curve.name),
         )
-    figure.update_layout(xaxis_title_text=label(x, _TITLE_WIDTH), yaxis_title_text=label(y, _TITLE_WIDTH))
+    figure.update_layout(xaxis_title_text=label(x, _TITLE_WIDTH), yaxis_title_text=label(y, _NARROW_TITLE_WIDTH))
     # The legend stands below, and on a phone every long name has a line of its own.
     figure.update_layout(height=HEIGHT + (_LINE + 5) * max(0, len(series) - 3))
     if log_x:
@@ -267,7 +267,7 @@ def histograms(series: Sequence[Histogram], *, x: str, y: str = "count") -> Figu
             line={"width": 2, "shape": "hv"},
             **_series(histogram.name),
         )
-    figure.update_layout(xaxis_title_text=label(x, _TITLE_WIDTH), yaxis_title_text=label(y, _TITLE_WIDTH))
+    figure.update_layout(xaxis_title_text=label(x, _TITLE_WIDTH), yaxis_title_text=label(y, _NARROW_TITLE_WIDTH))
     figure.update_yaxes(rangemode="tozero")
     return _finished(figure)
 
