@@ -1,4 +1,4 @@
-"""``likewise index``: make an index of texts, add to it, delete from it."""
+"""``likewise index``: make an index of texts or pictures, add to it, delete from it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ from likewise.errors import InputError
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("index", help="Make an index of texts for search; or add to one, or delete from one.")(with_part(index))
+    app.command("index", help="Make an index of texts or pictures for search; or add to one, or delete from one.")(
+        with_part(index)
+    )
 
 
 def index(
     out: Annotated[Path, typer.Option(help="Folder of the index.")],
     part: dict[str, Any],
     model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="Model that embeds the texts; not with --add or --delete.")
+        str | None, typer.Argument(metavar="MODEL", help="Model that embeds the rows; not with --add or --delete.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Texts with metadata: a file, a glob, a folder, hf:OWNER/NAME or demo:NAME.")
+        str | None,
+        typer.Option(help="Texts or pictures with metadata: a file, a glob, a folder, hf:OWNER/NAME or demo:NAME."),
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Column that is embedded and shown.")] = "text",
+    text_column: Annotated[
+        str,
+        typer.Option(help="Column that is embedded and shown; of pictures the words beside them, where there are any."),
+    ] = "text",
+    image_column: Annotated[str, typer.Option(help="Column of the pictures, for a model that reads these.")] = "image",
     id_column: Annotated[
         str | None, typer.Option(help="Column of the ids; the column id where there is one, else rows are numbered.")
     ] = None,
@@ -89,6 +96,7 @@ def index(
                 likewise.load(model, **part),
                 data,
                 text_column=text_column,
+                image_column=image_column,
                 id_column=id_column,
                 numbered=numbered,
                 approximate=approximate,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from likewise.cli.output import Json, show_rows, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from likewise.search import Hit, Index
 
 TEXT_WIDTH = 200
 """Characters of a text shown in the table; --json gives all of it."""
@@ -20,7 +25,13 @@ def register(app: typer.Typer) -> None:
 
 def search(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that `likewise index` made.")],
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="Free text.")],
+    query: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUERY",
+            help="Free text; of an index of pictures a picture file, or with --mode text the words beside them.",
+        ),
+    ],
     k: Annotated[int, typer.Option("--k", "-k", help="How many are shown.", min=1)] = 5,
     mode: Annotated[
         Literal["vector", "text", "hybrid"],
@@ -34,6 +45,9 @@ def search(
     model: Annotated[
         str | None, typer.Option(help="Where the model is, if it is no longer where the index was made with it.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="HTML file for what was found, with the pictures of an index of pictures.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the rows that fit best."""
@@ -41,14 +55,45 @@ def search(
 
     found = Index.open(index, model)
     hits = found.search(query, k, mode=mode, exact=exact, where=where)
+    if page is not None:
+        _write_page(page, query, found, hits)
     if json:
         write_json([hit.as_dict() for hit in hits])
         return
-    names = found.metadata_columns
+    names = [name for name in found.metadata_columns if name != found.about.image_column]
     show_rows(
         ("score", "id", "text", *names),
         [(hit.score, hit.id, _cut(hit.text), *(_cut(hit.metadata.get(name)) for name in names)) for hit in hits],
     )
+
+
+def _write_page(path: Path, query: str, index: Index, hits: Sequence[Hit]) -> None:
+    """Write what was found as a page: pictures as such, where their files are still there, else a table."""
+    from likewise.data import StoredImage
+    from likewise.report import Page
+    from likewise.report.pictures import picture_gallery
+
+    page = Page(query, f"The {len(hits)} of {len(index):,} rows that fit best, in the index {index.folder}.")
+    column = index.about.image_column
+    files = [Path(hit.metadata.get(column) or "") for hit in hits] if column else []
+    if column is not None:
+        if (asked := Path(query)).is_file():
+            page.section("Query")
+            page.raw(picture_gallery([(StoredImage.of(asked).rgb(), "", str(asked))]))
+        page.section("Found")
+        shown = [(file, hit) for file, hit in zip(files, hits, strict=True) if file.is_file()]
+        page.raw(picture_gallery((StoredImage.of(file).rgb(), f"{hit.score:.3f}", hit.text) for file, hit in shown))
+        if len(shown) < len(hits):
+            page.soft(f"{len(hits) - len(shown)} are not shown: the index knows no file of theirs, or it is gone.")
+    page.section("Rows")
+    names = [name for name in index.metadata_columns if name != column]
+    page.table(
+        ["score", "id", "text", *names],
+        [(f"{hit.score:.3f}", hit.id, hit.text, *(hit.metadata.get(name) for name in names)) for hit in hits],
+        numbers=["score"],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.write(path)
 
 
 def _cut(value: object) -> str:

@@ -30,7 +30,7 @@ class About:
         model_path: Where that folder was, absolute; None where the model is no folder.
         model_fingerprint: Digest of its weights and preprocessing.
         dim: Length of a vector.
-        text_column: Column of the source that was embedded.
+        text_column: Column of the source that was embedded, or shown beside pictures.
         id_column: Column of the source that holds the ids; None: rows are numbered.
         next_row: Number of the next row where rows are numbered.
         json_columns: Metadata columns whose values are stored as JSON text.
@@ -40,6 +40,7 @@ class About:
         versions: Versions of what made it.
         part: What of the model made the vectors, as :func:`likewise.load` takes it (layers, dims, domain, prompt);
             nothing: all of it.
+        image_column: Column of the source that holds the pictures that were embedded; None: texts were.
         format: Version of the stored form.
     """
 
@@ -56,6 +57,7 @@ class About:
     created: str
     versions: dict[str, str] = field(default_factory=dict)
     part: dict[str, Any] = field(default_factory=dict)
+    image_column: str | None = None
     format: int = FORMAT
 
     def model_location(self, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""An index: texts, their vectors and metadata in one folder, found again by meaning, by words, or by both."""
+"""An index: texts or pictures, their vectors and metadata in one folder, found by meaning, by words, or by both."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import datetime
 import json
 from collections.abc import Iterable
 from dataclasses import replace as with_changes
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from likewise.artefact import load
+from likewise.data import StoredImage
+from likewise.encoders import ImageEncoder
 from likewise.errors import InputError, unknown
 from likewise.search import lance, storage
 from likewise.search.about import About, read_about, refuse_other_model, write_about
@@ -24,11 +27,14 @@ from likewise.search.rows import ID, TEXT, Rows, Survey, open_rows, survey
 from likewise.versions import installed_versions
 
 if TYPE_CHECKING:
+    import PIL.Image
     from jaxtyping import Float
     from numpy.typing import NDArray
 
     from likewise.encoders import Embedder
     from likewise.search.rows import Source
+
+    Query: TypeAlias = str | PathLike[str] | bytes | PIL.Image.Image | NDArray[np.uint8] | StoredImage
 
 __all__ = ["APPROXIMATE_FROM", "Index", "Mode"]
 
@@ -46,7 +52,7 @@ SPOOL = "spool.arrow"
 
 
 class Index:
-    """Rows of text with vectors and metadata, on the disk, opened in milliseconds.
+    """Rows of texts or of pictures with vectors and metadata, on the disk, opened in milliseconds.
 
     Made by :meth:`create` and :meth:`open`. One process may change it at a time; any number may read. A reader sees the
     index as it was when it was opened, and its own changes. LanceDB's threads do not survive a fork: open an index in
@@ -69,6 +75,7 @@ class Index:
         rows: Source,
         *,
         text_column: str = "text",
+        image_column: str = "image",
         id_column: str | None = None,
         numbered: bool = False,
         vectors: Float[Tensor, "N D"] | None = None,
@@ -88,9 +95,12 @@ class Index:
 
         Args:
             folder: Where to make it; must not exist yet (an empty folder will do).
-            embedder: Encodes the texts with role "document".
+            embedder: Encodes the texts with role "document"; or the pictures, if it reads pictures.
             rows: A table, a file or whatever ``open_table`` opens, or a list of dicts.
-            text_column: Column that is embedded, searched and shown.
+            text_column: Column that is embedded, searched and shown. With a model of pictures it is not embedded, and
+                may be missing: the file of each picture then stands for it.
+            image_column: Column of the pictures, for a model that reads these. As metadata the index holds the path
+                of each, and no bytes.
             id_column: Column of the ids, which must differ. None: the column ``id`` where there is one, else rows are
                 numbered from 0.
             numbered: Number the rows even where there is a column ``id``.
@@ -118,7 +128,7 @@ class Index:
         folder = Path(folder)
         language = None if language is None else lance.known_language(language)
         with storage.building(folder, overwrite=overwrite) as work:
-            opened = open_rows(rows, text_column)
+            opened = open_rows(rows, text_column, image_column if isinstance(embedder, ImageEncoder) else None)
             found = survey(opened, _id_column(opened, id_column, numbered))
             storage.spool(
                 work / SPOOL,
@@ -209,6 +219,7 @@ class Index:
             "part": dict(about.part),
             "dim": about.dim,
             "text_column": about.text_column,
+            "image_column": about.image_column,
             "id_column": about.id_column,
             "metadata": {
                 name: "json" if name in about.json_columns else str(schema.field(name).type)
@@ -224,7 +235,7 @@ class Index:
 
     def search(
         self,
-        query: str | Float[Tensor, "D"],
+        query: Query | Float[Tensor, "D"],
         k: int = 5,
         *,
         mode: Mode = "vector",
@@ -234,10 +245,12 @@ class Index:
         """Find the rows that fit best.
 
         Args:
-            query: Free text, or with mode "vector" a vector. A text is encoded with role "query".
+            query: Free text, or with mode "vector" a vector. A text is encoded with role "query". Of an index of
+                pictures, with mode "vector": a picture, as :meth:`likewise.data.StoredImage.of` takes it (a path, the
+                bytes of a file, a PIL picture, an array), or a vector.
             k: How many, >= 1.
             mode: "vector": by meaning (cosine). "text": by words (BM25; any of the words, needs no model). "hybrid":
-                both rankings fused by reciprocal rank.
+                both rankings fused by reciprocal rank; a picture has no words.
             exact: Compare with every vector. None: only where there is no approximate index. False: ask for the
                 approximate index. The score is the exact cosine in any case.
             where: Only rows for which this SQL condition holds: ``"year > 2000 AND topic = 'dogs'"``; names with
@@ -248,8 +261,9 @@ class Index:
             before 10).
 
         Raises:
-            InputError: An empty query, a mode that does not exist, a condition that is no SQL or names a column that
-                is not there, no approximate index, or another model than the one that made the index.
+            InputError: An empty query, a picture that cannot be read, a mode that does not exist or does not fit, a
+                condition that is no SQL or names a column that is not there, no approximate index, or another model
+                than the one that made the index.
             ValueError: k < 1, or a vector of another length.
 
         Source: reciprocal rank fusion: Cormack, Clarke and Büttcher 2009, SIGIR, with their constant of 60.
@@ -260,6 +274,11 @@ class Index:
             raise ValueError(f"search: k is {k}; at least 1 is accepted.")
         if isinstance(query, str) and not query.strip():
             raise InputError("the query is empty; give some text to look for.")
+        if mode == "hybrid" and self.about.image_column is not None:
+            raise InputError(
+                f"the index '{self.folder}' is of pictures: search it by a picture with mode 'vector', or by the words "
+                "beside the pictures with mode 'text'."
+            )
         if mode == "vector":
             return [self._hit(row, _cosine(row)) for row in self._by_vector(query, k, exact, where)]
         if not isinstance(query, str):
@@ -270,7 +289,7 @@ class Index:
         ranked = fused([self._by_vector(query, depth, exact, where), self._by_words(query, depth, where)])
         return [self._hit(row, score) for row, score in ranked[:k]]
 
-    def _by_vector(self, query: str | Tensor, k: int, exact: bool | None, where: str | None) -> list[dict[str, Any]]:
+    def _by_vector(self, query: Query | Tensor, k: int, exact: bool | None, where: str | None) -> list[dict[str, Any]]:
         if exact is False and not self.is_approximate:
             raise InputError(
                 f"the index '{self.folder}' has no approximate index; search it exactly, or build one first."
@@ -285,9 +304,13 @@ class Index:
     def _by_words(self, query: str, k: int, where: str | None) -> list[dict[str, Any]]:
         return top(lambda limit: lance.matching(self._table, query, limit, where), k, "_score", best="highest")
 
-    def _vector_of(self, query: str | Tensor) -> NDArray[np.float32]:
-        encoded = self.embedder.encode([query], role="query")[0] if isinstance(query, str) else query
-        vector = torch.as_tensor(encoded).detach().to("cpu", torch.float32)
+    def _vector_of(self, query: Query | Tensor) -> NDArray[np.float32]:
+        given: Any = query
+        if self.about.image_column is not None and not _is_vector(query):
+            given = self.embedder.encode([_picture(query)], role="query")[0]
+        elif isinstance(query, str):
+            given = self.embedder.encode([query], role="query")[0]
+        vector = torch.as_tensor(given).detach().to("cpu", torch.float32)
         if vector.shape != (self.about.dim,):
             raise ValueError(
                 f"search: the vector has shape {list(vector.shape)}; [{self.about.dim}] is accepted. Encode the query "
@@ -339,7 +362,8 @@ class Index:
                 f"the index '{self.folder}' numbers its rows, so no new row can replace one; delete old rows by their "
                 "ids, or make the index with a column of ids."
             )
-        embedder, opened, spooled = self.embedder, open_rows(rows, self.about.text_column), self.folder / SPOOL
+        embedder, spooled = self.embedder, self.folder / SPOOL
+        opened = open_rows(rows, self.about.text_column, self.about.image_column)
         with storage.only_writer(self.folder / ".lock", f"the index '{self.folder}'"):
             about = self._latest()
             found = survey(opened, about.id_column, first_row=about.next_row, json_columns=about.json_columns)
@@ -441,6 +465,25 @@ class Index:
                     )
 
 
+def _is_vector(query: Any) -> bool:
+    """Tell a vector from a picture; both may be arrays."""
+    return isinstance(query, Tensor) or (isinstance(query, np.ndarray) and query.ndim == 1)
+
+
+def _picture(query: Any) -> StoredImage:
+    """Return a query of an index of pictures, after seeing that it is one."""
+    try:
+        picture = StoredImage.of(query)
+        picture.open()
+    except (TypeError, ValueError, InputError):
+        given = f"'{query}'" if isinstance(query, str | PathLike) else f"a {type(query).__name__}"
+        raise InputError(
+            f"the index is of pictures, and the query is {given}, which cannot be read as one; give the path of a "
+            "picture, or look for words beside the pictures with mode 'text'."
+        ) from None
+    return picture
+
+
 def _cosine(row: dict[str, Any]) -> float:
     return max(-1.0, min(1.0, 1.0 - float(row["_distance"])))  # rounding may have left the range
 
@@ -474,6 +517,7 @@ def _about(embedder: Embedder, model: str, rows: Rows, found: Survey, language: 
         model_fingerprint=embedder.fingerprint,
         dim=embedder.dim,
         text_column=rows.text_column,
+        image_column=rows.image_column,
         id_column=found.id_column,
         next_row=found.num_rows,
         json_columns=sorted(found.json),

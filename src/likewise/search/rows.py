@@ -1,4 +1,4 @@
-"""From a table to what an index stores: ids, texts, and metadata columns whose types are found out first."""
+"""From a table to what an index stores: ids, texts or pictures, and metadata whose types are found out first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from likewise.data import Column, StreamedTable, Table, Text, open_table
+from likewise.data import Column, Image, StoredImage, StreamedTable, Table, Text, open_table
 from likewise.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ BLOCK_ROWS = 2048
 
 ID, TEXT, VECTOR = "id", "text", "vector"
 """Names under which an index stores what every row has."""
+
+FILE = "file"
+"""Column in which a folder of pictures says which file a row is."""
 
 TAKEN = {ID, TEXT, VECTOR, "score", "_distance", "_score", "_rowid", "_rowaddr", "_relevance_score"}
 """Names that metadata cannot have; they are stored with an underscore behind."""
@@ -51,11 +54,14 @@ class Rows:
 
     Args:
         table: The rows.
-        text_column: Column that is embedded.
+        text_column: Column that is embedded and shown; where pictures are embedded, what is shown of each, if it is
+            there.
+        image_column: Column of the pictures that are embedded; None: texts are.
     """
 
     table: Table | StreamedTable
     text_column: str
+    image_column: str | None = None
 
     @property
     def column_names(self) -> list[str]:
@@ -89,13 +95,19 @@ class Rows:
         if rows:
             yield Block(start, rows)
 
+    def inputs(self, block: Block) -> list[Any]:
+        """Return what is embedded of a block: texts, or pictures."""
+        return self.texts(block) if self.image_column is None else [row[self.image_column] for row in block.rows]
+
     def texts(self, block: Block) -> list[str]:
-        """Return the texts of a block.
+        """Return the texts of a block; of a picture without one where it comes from.
 
         Raises:
             InputError: A row has none.
         """
         texts = [row.get(self.text_column) for row in block.rows]
+        if self.image_column is not None:
+            return [self._words(row, block.start + i) for i, row in enumerate(block.rows)]
         for number, text in enumerate(texts):
             if problem := Text.problem(text):
                 raise InputError(
@@ -104,18 +116,33 @@ class Rows:
                 )
         return texts  # type: ignore[return-value]  # Text.problem has seen that all are texts
 
+    def _words(self, row: Mapping[str, Any], number: int) -> str:
+        """Return what is shown of a picture: its text, the file that its folder says, its path, or where the row is."""
+        for said in (row.get(self.text_column), row.get(FILE), row[self.image_column or ""].path):
+            if Text.problem(said) is None:
+                return str(said)
+        return self.where(number)
 
-def open_rows(source: Source, text_column: str) -> Rows:
+
+def open_rows(source: Source, text_column: str, image_column: str | None = None) -> Rows:
     """Open what was given.
+
+    Args:
+        source: The rows.
+        text_column: Column of the texts.
+        image_column: Column of the pictures where these are embedded; the texts are then optional.
 
     Raises:
         InputError: It cannot be read, has no row, or has no such column.
     """
     if not isinstance(source, Table | StreamedTable):
-        source = open_table(source, columns=(Column(text_column, Text, help="what is embedded and found"),))
-    rows = Rows(source, text_column)
-    if text_column not in rows.column_names:
-        raise unknown("column", text_column, rows.column_names)
+        embedded = Column(text_column, Text, help="what is embedded and found")
+        if image_column is not None:
+            embedded = Column(image_column, Image, help="what is embedded and found")
+        source = open_table(source, columns=(embedded,))
+    rows = Rows(source, text_column, image_column)
+    if (wanted := image_column or text_column) not in rows.column_names:
+        raise unknown("column", wanted, rows.column_names)
     return rows
 
 
@@ -157,7 +184,7 @@ class Survey:
         columns = {}
         for stored, kind in types.items():
             name = source_name.get(stored)
-            values = [None] * len(block.rows) if name is None else [row.get(name) for row in block.rows]
+            values = [None] * len(block.rows) if name is None else [_stored(row.get(name)) for row in block.rows]
             if stored in self.json:
                 values = _as_json(values)
             elif kind == pa.float64():
@@ -227,7 +254,7 @@ def _widen(found: Survey, rows: Rows, block: Block) -> None:
             found.types[stored] = pa.string()
             continue
         known = found.types.get(stored, pa.null())
-        kind = _join(known, _type_of([row.get(name) for row in block.rows]))
+        kind = _join(known, _type_of([_stored(row.get(name)) for row in block.rows]))
         if kind is None:
             found.json.add(stored)
         found.types[stored] = pa.string() if kind is None else kind
@@ -244,6 +271,11 @@ def _stored_name(name: str, used: set[str]) -> str:
     while stored in TAKEN or stored in used:
         stored += "_"
     return stored
+
+
+def _stored(value: Any) -> Any:
+    """Return a value as metadata holds it: of a picture where its file is, and not its bytes."""
+    return value.path if isinstance(value, StoredImage) else value
 
 
 def _type_of(values: list[Any]) -> pa.DataType | None:

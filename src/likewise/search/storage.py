@@ -55,7 +55,7 @@ def spool(
         rows: The source.
         survey: What was found out of it.
         schema: Columns to write.
-        embedder: Encodes the texts with role "document".
+        embedder: Encodes the texts or pictures with role "document".
         vectors: Vectors that exist already, in the order of the rows.
         batch_size: Texts encoded at a time.
         precision: How they are encoded.
@@ -69,14 +69,15 @@ def spool(
     dim = schema.field(VECTOR).type.list_size
     with _writer(path, schema) as writer:
         for block in rows.blocks():
-            texts, end = rows.texts(block), block.start + len(block.rows)
+            end = block.start + len(block.rows)
             if vectors is None:
-                embeddings = embedder.encode(texts, role="document", batch_size=batch_size, precision=precision)
+                inputs = rows.inputs(block)
+                embeddings = embedder.encode(inputs, role="document", batch_size=batch_size, precision=precision)
             else:
                 embeddings = vectors[block.start : end]
             columns = {
                 ID: pa.array(survey.ids_of(rows, block), type=pa.string()),
-                TEXT: pa.array(texts, type=pa.string()),
+                TEXT: pa.array(rows.texts(block), type=pa.string()),
                 **survey.columns_of(block, types),
                 VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(_sound(embeddings, rows, block.start)), dim),
             }
