@@ -90,7 +90,14 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md", "docs/evaluation.md", "docs/geometry.md")
+PYTHON_PAGES = (
+    "README.md",
+    "docs/python.md",
+    "docs/search.md",
+    "docs/classify.md",
+    "docs/evaluation.md",
+    "docs/geometry.md",
+)
 
 
 @pytest.mark.parametrize("name", PYTHON_PAGES)
