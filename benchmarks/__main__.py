@@ -40,6 +40,7 @@ NAMES = {
     "beclr": "neighbours from a clustered memory, how pure its clusters are, and alignment with few examples (BECLR)",
     "sepclr": "what only targets have and what the background shares, by SepCLR's codes, on digits over patterns",
     "simclr": "views alone, and views with labels, on small pictures of digits (SimCLR, SupCon)",
+    "pictures": "methods for pictures side by side, on MNIST, by a small network with convolutions",
     "cacr": "the weights of attraction and of repulsion, each alone and neither, against InfoNCE (CACR)",
     "hydra": "any two classes as positives under a gate, against pairs of one class and no gate, on digits (Hydra)",
     "projection_head": "what is known before a projection head and behind it, with several heads, on digits",

@@ -40,6 +40,7 @@ def digit_study(
     steps: int,
     seeds: int | Sequence[int],
     data: str = TRAIN,
+    parts: tuple[str, str] = (TRAIN, TEST),
     **shared: Any,
 ) -> dict[str, Any]:
     """Return a study on digits, as ``likewise.studies.study`` takes it.
@@ -52,9 +53,11 @@ def digit_study(
         steps: Optimiser steps of every arm; 10 batches of 128 are an epoch.
         seeds: How many seeds, from 0, or which.
         data: What is trained on.
+        parts: What measures are fitted on, and what is measured.
         **shared: Settings of every arm beside :data:`SHARED`, or in their place.
     """
-    fitted = {"data": TEST, "train": TRAIN}
+    train, test = parts
+    fitted = {"data": test, "train": train}
     return {
         "name": name,
         "about": about,
@@ -68,9 +71,9 @@ def digit_study(
             {"task": "probe", **fitted, "name": "linear probe"},
             {"task": "knn", **fitted, "name": "nearest neighbours"},
             *(
-                {"task": "few_shot", "data": TEST, "ways": 10, "shots": shots, "name": f"labels of a class: {shots}"}
+                {"task": "few_shot", "data": test, "ways": 10, "shots": shots, "name": f"labels of a class: {shots}"}
                 for shots in (1, 5)
             ),
         ],
-        "space": {"data": TEST},
+        "space": {"data": test},
     }

