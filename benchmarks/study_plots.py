@@ -25,7 +25,6 @@ class Dots:
         panels: Names of stored figures, and what is written above each.
         baseline: The arm whose mean is drawn through the panel.
         highlighted: Arms in the method's colour.
-        left_out: Stored arms that are not drawn.
         source: Name of the stored result, and of its part where that holds the arms; that of the picture where not
             given.
         scale: What values are multiplied by.
@@ -34,7 +33,6 @@ class Dots:
     panels: Mapping[str, str]
     baseline: str
     highlighted: Sequence[str]
-    left_out: Sequence[str] = ()
     source: tuple[str, str] | None = None
     scale: float = 100.0
 
@@ -92,8 +90,7 @@ def _dots(name: str, picture: Dots) -> str:
     from matplotlib import patheffects
     from matplotlib import pyplot as plt
 
-    stored = stored_arms(*(picture.source or (name, "results")))
-    arms = {arm: figures for arm, figures in stored.items() if arm not in picture.left_out}
+    arms = stored_arms(*(picture.source or (name, "results")))
     places = {arm: -row for row, arm in enumerate(arms)}
     size = (1.6 + 2.7 * len(picture.panels), 1.0 + 0.36 * len(arms))
     figure, panels = plt.subplots(1, len(picture.panels), figsize=size, layout="constrained", sharey=True)

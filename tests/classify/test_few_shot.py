@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
@@ -94,6 +95,44 @@ def test_items_that_seem_uneven_are_warned_of_only_with_alignment(caplog):
     assert not caplog.text
 
 
+def test_of_two_classes_items_of_one_alone_are_warned_of(caplog):
+    texts = vector_texts([[1.0, 0.2, 0], [0.2, 1.0, 0], *([0.9, 0.3 + 0.01 * i, 0.1] for i in range(8))])
+    classifier = FewShotClassifier(reader(3), align=True).fit(texts[:2], ["a", "b"])
+    with caplog.at_level(logging.WARNING):
+        classifier.predict(texts[2:])
+    assert "8 of 8 are told to be 'a'" in caplog.text
+
+
+def test_aligned_with_unequal_numbers_of_examples_it_goes_by_the_fewest():
+    vectors = centred(torch.from_numpy(unit(VECTORS)))
+    rows = [0, 3, 6, 1, 4, 2]  # three, two, one of the classes
+    means = torch.stack([vectors[some].mean(dim=0) for some in ([0, 3, 6], [1, 4], [2])])
+    moved = align_prototypes(means, vectors[ASK], shots=1)
+    classifier = FewShotClassifier(reader(4), align=True).fit([TEXTS[i] for i in rows], [NAMES[i] for i in rows])
+    expected = torch.cdist(vectors[ASK], moved).argmin(dim=1)
+    assert classifier.predict(TEXTS[ASK]).labels == [f"c{label}" for label in expected.tolist()]
+
+
+def test_pictures_may_be_given_in_any_form(digits, tmp_path):
+    import likewise
+
+    settings = {"encoder": "mlp-16", "image_size": 8, "channels": 1, "augment": "glyph", "precision": "fp32"}
+    model = likewise.train("simclr", digits[:32], out=tmp_path / "run", steps=2, progress=False, **settings)
+    arrays, labels = [row["image"] for row in digits[:40]], [str(row["label"]) for row in digits[:40]]
+    classifier = FewShotClassifier(model)
+    expected = classifier.fit(arrays[:20], labels[:20]).predict(arrays[20:]).labels
+    pictures = [Image.fromarray(one) for one in arrays]
+    assert classifier.fit(pictures[:20], labels[:20]).predict(pictures[20:]).labels == expected
+    with pytest.raises(InputError, match="items: one is of type int"):
+        classifier.predict([3])
+
+
+def test_many_classes_by_regression_say_nothing_of_scikit_learn(recwarn):
+    texts, names = vector_texts(blobs(1, 30, classes=30)[0]), [f"c{i}" for i in range(30)]
+    FewShotClassifier(reader(4), nearest="logistic").fit(texts, names).predict(texts)
+    assert not recwarn.list
+
+
 def test_what_it_cannot_take_is_said():
     for how, says in (
         ({"nearest": "euclid"}, "'euclid'.*euclidean"),
@@ -112,3 +151,8 @@ def test_what_it_cannot_take_is_said():
         classifier.predict(TEXTS[:2])
     with pytest.raises(InputError, match="there are none"):
         classifier.predict([])
+    for single in (TEXTS[0], b"bytes"):
+        with pytest.raises(InputError, match="a list of inputs is accepted"):
+            classifier.predict(single)
+    with pytest.raises(InputError, match="items: the numbers of vector 1 are all the same"):
+        classifier.predict([*TEXTS[:1], *vector_texts([[1.0, 1, 1, 1]]), *TEXTS[1:3]])

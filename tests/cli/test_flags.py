@@ -101,7 +101,7 @@ OWN = {
 
 
 PRODUCTS = {
-    "classify": "examples data truth columns nearest align out show batch_size",
+    "classify": "examples data truth columns domain space nearest align out show batch_size",
     "sizes": "data task columns layers dims timed_texts rounds batch_size precision",
     "truncate": "layers dims out",
     "whiten": "data out columns eps batch_size",

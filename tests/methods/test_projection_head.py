@@ -151,7 +151,7 @@ def trained(digits, tmp_path_factory):
 def test_a_tap_is_kept_as_a_model_and_the_rest_of_the_head_beside_it(trained):
     run, rows = trained
     model = load_model(run)
-    assert model.image_encoder.part == {"tap": "layer1"}
+    assert model.image_encoder.tap == "layer1"
     assert model.kept["classes"] == ["even", "odd"]
     pictures = [row["image"] for row in rows[:4]]
     features = model.image_encoder.without_head().features(pictures, precision="fp32")
@@ -182,7 +182,7 @@ def test_the_layers_are_compared_and_the_best_is_saved(trained, tmp_path, capfd,
     assert found.figures["robust"] in (True, False)
     assert found.figures["gap_low"] <= found.figures["gap_pre_post"] <= found.figures["gap_high"]
     cut = load_model(tmp_path / "cut")
-    assert cut.image_encoder.part.get("tap", "pre") == found.figures["kept"] == found.figures["best"]
+    assert (cut.image_encoder.tap or "pre") == found.figures["kept"] == found.figures["best"]
     likewise.use(tmp_path / "cut", "layers", data=rows, keep="post", bootstrap=5, out=str(tmp_path / "post"))
     assert likewise.load(tmp_path / "post").dim == 8
     with pytest.raises(SystemExit):

@@ -56,12 +56,13 @@ def test_texts_are_told_from_the_command_line_by_a_packaged_model(tmp_path, capf
     from likewise.cli import main
 
     for name, rows in (("examples", EXAMPLES), ("asked", ASKED)):
-        lines = (json.dumps({"body": text, "label": label, "topic": label}) for text, label in rows)
+        lines = (json.dumps({"body": text, "topic": label}) for text, label in rows)
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
     given = {"examples": tmp_path / "examples.jsonl", "data": tmp_path / "asked.jsonl", "out": tmp_path / "told"}
     words = [word for name, path in given.items() for word in (f"--{name}", str(path))]
+    words += ["--columns", "text=body", "label=topic", "--truth", "topic", "--json"]
     with pytest.raises(SystemExit) as end:
-        main(["use", "all-MiniLM-L6-v2", "classify", *words, "--columns", "text=body", "--truth", "topic", "--json"])
+        main(["use", "all-MiniLM-L6-v2", "classify", *words])
     assert not end.value.code
     told = json.loads(capfd.readouterr().out)
     assert told["figures"] == {"items": 4, "classes": 2, "accuracy": 1.0}
@@ -78,7 +79,26 @@ def test_what_it_cannot_take_is_said(model, digits, tmp_path):
         ({"examples": rows, "data": rows, "show": 0}, "show is 0"),
         ({"examples": [{**row, "label": 1} for row in rows], "data": rows}, "examples are of 1 class"),
         ({"examples": rows, "data": rows, "truth": "kind"}, "kind"),
+        ({"examples": rows, "data": rows, "truth": "image"}, "truth is 'image'"),
+        ({"examples": rows, "data": rows, "out": __file__}, "is a file, and a folder is meant"),
         ({"examples": [{"text": "a", "label": 1}, {"text": "b", "label": 2}], "data": rows}, "pictures"),
     ):
         with pytest.raises(InputError, match=says):
             likewise.use(model, "classify", **settings)
+
+
+def test_of_two_classes_with_equal_scores_the_other_comes_next(tmp_path):
+    examples = [{"text": "a cat sleeps", "label": label} for label in ("a", "b")]
+    likewise.use("all-MiniLM-L6-v2", "classify", examples=examples, data=[{"text": "a dog"}], out=str(tmp_path))
+    told = json.loads((tmp_path / "told.jsonl").read_text())
+    assert (told["class"], told["margin"], told["next"]) == ("a", 0, "b")
+
+
+def test_a_space_of_a_model_can_be_asked_for(digits, tmp_path):
+    rows = [{"image": row["image"], "target": i % 2, "label": row["label"] % 2} for i, row in enumerate(digits[:32])]
+    likewise.train("sepclr", rows, out=tmp_path / "run", steps=2, progress=False, **{**SMALL, "batch_size": 8})
+    how = {"examples": rows[:16], "data": rows[16:], "truth": "label"}
+    for space in ("salient", "common"):
+        assert likewise.use(tmp_path / "run", "classify", space=space, **how).figures["items"] == 16
+    with pytest.raises(InputError, match="'comon'"):
+        likewise.use(tmp_path / "run", "classify", space="comon", **how)

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 import likewise
+from likewise.data import Column, open_table
+from likewise.data import Image as Image_
 from likewise.errors import InputError
 from likewise.search import Index
 
@@ -107,8 +109,76 @@ def test_what_it_cannot_take_is_said(index, model, digits, tmp_path):
             index.search(query, mode=mode)
     with pytest.raises(ValueError, match=r"\[3\]"):
         index.search(torch.ones(3))
+    Image.fromarray(np.zeros((2, 2), np.float32), mode="F").save(tmp_path / "float.tif")
+    with pytest.raises(InputError, match=r"float\.tif', which cannot be read"):
+        index.search(tmp_path / "float.tif")
+    embedder = likewise.load(model)
+    for given, says in (
+        ({"text_column": "captoin"}, "'captoin'"),
+        ({"text_column": "image"}, "cannot hold both"),
+        ({"image_column": "photo"}, "--image-column THEIRS"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Index.create(tmp_path / "index", embedder, digits[:3], **given)
+    with pytest.raises(InputError, match=r"rows\[0\]: column 'text' is a number \(2019\)"):
+        Index.create(tmp_path / "index", embedder, [{**digits[0], "text": 2019}])
+    optional = open_table([digits[0], {"image": None, "text": "a"}], columns=[Column("image", Image_, required=False)])
+    with pytest.raises(InputError, match=r"rows\[1\]: column 'image' holds no picture"):
+        Index.create(tmp_path / "index", embedder, optional)
     with pytest.raises(InputError, match="image"):
         Index.create(tmp_path / "index", likewise.load(model), [{"text": "a"}])
     with pytest.raises(InputError, match=r"rows\[1\]"):
         Index.create(tmp_path / "index", likewise.load(model), [digits[0], {"image": b"broken"}])
     assert not (tmp_path / "index").exists()
+
+
+def test_an_index_of_texts_refuses_a_picture(tmp_path, minilm):
+    made = Index.create(tmp_path / "index", minilm, [{"text": "a dog"}])
+    with pytest.raises(InputError, match="index is of texts, and the query is a PosixPath"):
+        made.search(tmp_path / "dog.png")
+    with pytest.raises(InputError, match="reads texts, and 'photo' is for pictures"):
+        Index.create(tmp_path / "other", minilm, [{"text": "a dog"}], image_column="photo")
+
+
+@pytest.mark.parametrize("kind", ["cut", "salient", "common"])
+def test_a_model_with_a_head_or_several_spaces_is_found_again(kind, folder, digits, tmp_path):
+    from likewise.cli import main
+
+    rows = [{**row, "target": i % 2} for i, row in enumerate(digits[:32])]
+    made, space = tmp_path / "run", []
+    if kind == "cut":
+        settings = {**SMALL, "head": "mlp", "head_size": 8, "keep": "layer1"}
+        likewise.train("projection-head", rows, out=made, steps=2, progress=False, **settings)
+    else:
+        space = ["--space", kind]
+        likewise.train("sepclr", rows, out=made, steps=2, progress=False, **{**SMALL, "batch_size": 8})
+    for words in (["index", made, "--data", folder, "--out", tmp_path / "index", *space],
+                  ["search", tmp_path / "index", next(folder.rglob("*.png"))]):  # fmt: skip
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        assert not end.value.code
+    assert Index.open(tmp_path / "index").search(next(folder.rglob("*.png")), 1)[0].score == pytest.approx(1, abs=1e-2)
+
+
+def test_a_page_says_which_pictures_cannot_be_shown(model, digits, tmp_path, capfd, browse, monkeypatch):
+    from likewise.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for i, row in enumerate(digits[:3]):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(row["image"]).save(tmp_path / "pictures" / f"{i}.png")
+    Image.fromarray(digits[9]["image"]).save(tmp_path / "2.png")
+    rows = [{"photo.x": str(tmp_path / "pictures" / f"{i}.png"), "text": "harbour"} for i in range(3)]
+    rows.append({"photo.x": {"bytes": (tmp_path / "2.png").read_bytes(), "path": "2.png"}, "text": "harbour"})
+    Index.create(tmp_path / "index", likewise.load(model), rows, image_column="photo.x")
+    (tmp_path / "pictures" / "0.png").write_bytes(b"damaged")
+    (tmp_path / "pictures" / "1.png").unlink()
+    (tmp_path / "harbour").write_bytes(b"no picture")
+    with pytest.raises(SystemExit) as end:
+        main(["search", "index", "harbour", "--mode", "text", "--page", "found.html"])
+    assert not end.value.code
+    assert "photo" not in capfd.readouterr().out  # the path is not in the table
+    seen = browse(tmp_path / "found.html")
+    seen.assert_sound()
+    assert seen.page.locator("img").count() == 1  # a word search shows no query, and bytes with a name are no file
+    assert "3 are not shown" in seen.page.inner_text("body")

@@ -6,11 +6,14 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import torch
 
+from likewise.data import StoredImage
+from likewise.encoders import ImageEncoder
 from likewise.errors import InputError, unknown
 from likewise.evaluation.alignment import align_prototypes, centred
 from likewise.evaluation.prototypes import Nearest, prototype_scores
@@ -26,7 +29,8 @@ __all__ = ["FewShotClassifier", "Told"]
 logger = logging.getLogger(__name__)
 
 UNEVEN = 2.0
-"""From this many times its even share on, a class is too frequent for an alignment that takes all to be alike."""
+"""From this many times its even share on, a class is too frequent for an alignment that takes all to be alike; or, of
+few classes, from half way between its share and all items on."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class FewShotClassifier:
 
     An item has the class whose mean of the examples' unit vectors is nearest. With ``align`` all vectors are centred
     over their own numbers, and the means are moved to where the items of one call of :meth:`predict` lie, all of these
-    together, which takes the classes to be about equally frequent among them.
+    together, which takes the classes to be about equally frequent among them. It is that of one example (five passes,
+    nothing of the means stays) as soon as one class has only one.
 
     Args:
         embedder: The model, of texts or of pictures.
@@ -62,7 +67,8 @@ class FewShotClassifier:
     Raises:
         InputError: ``nearest`` is none of these, or batch_size < 1.
 
-    Cost: an encoder's pass for each example and item; O(items x classes x D) to compare.
+    Cost: an encoder's pass for each example and item; O(items x classes x D) to compare. Alignment goes up to 1,000
+        times over a table of classes x items.
     Source: Snell et al. 2017, Prototypical Networks, arXiv 1703.05175; alignment: Poulakakis-Daktylidis, Jamali-Rad
         2024 (BECLR), arXiv 2402.02444, section 4.2.
 
@@ -106,6 +112,7 @@ class FewShotClassifier:
             InputError: There are not as many labels as inputs, fewer than two classes, or a vector is zero or not
                 finite.
         """
+        _refuse_a_single_one(inputs)
         if len(inputs) != len(labels):
             raise InputError(f"{name}: there are {len(inputs)} inputs and {len(labels)} labels; give one for each.")
         shots = Counter(labels)
@@ -135,6 +142,7 @@ class FewShotClassifier:
         """
         if not self.classes:
             raise InputError("the classifier has no examples yet; call fit first.")
+        _refuse_a_single_one(inputs)
         if not len(inputs):
             raise InputError(f"{name}: there are none; give at least one.")
         vectors, prototypes = self._vectors(inputs, name), self._prototypes
@@ -152,15 +160,22 @@ class FewShotClassifier:
         return Told(labels, scores, best[:, 1] - best[:, 0])
 
     def _vectors(self, inputs: Sequence[Any], name: str) -> torch.Tensor:
+        if isinstance(self.embedder, ImageEncoder):
+            inputs = [one if isinstance(one, str) else _stored(one, name) for one in inputs]
         vectors = unit_vectors(
             self.embedder, inputs, name=name, batch_size=self.batch_size, precision=self.precision
         ).double()
-        return centred(vectors) if self.align else vectors
+        if not self.align:
+            return vectors
+        try:
+            return centred(vectors)
+        except ValueError as error:
+            raise InputError(f"{name}: {str(error).removeprefix('centred: ')} Or leave align out.") from None
 
     def _look_whether_even(self, scores: NDArray[np.float64], name: str) -> None:
         counts = np.bincount(scores.argmax(axis=1), minlength=len(self.classes))
         most, even = int(counts.argmax()), len(scores) / len(self.classes)
-        if counts[most] > UNEVEN * even:
+        if counts[most] >= min(UNEVEN * even, (even + len(scores)) / 2):
             logger.warning(
                 "%s: without alignment %d of %d are told to be '%s', and alignment takes all %d classes to be about "
                 "equally frequent; where they are not it does harm, and is better left out",
@@ -170,3 +185,16 @@ class FewShotClassifier:
                 self.classes[most],
                 len(self.classes),
             )
+
+
+def _refuse_a_single_one(inputs: Any) -> None:
+    if isinstance(inputs, str | bytes | PathLike):
+        raise InputError(f"a list of inputs is accepted, and {inputs!r:.80} is one; write [{inputs!r:.20} ...].")
+
+
+def _stored(picture: Any, name: str) -> StoredImage:
+    """Bring a picture into a form that can be compared with others."""
+    try:
+        return StoredImage.of(picture)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: one {error}.") from None

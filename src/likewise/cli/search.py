@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from likewise.cli.output import Json, show_rows, write_json
+from likewise.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import PIL.Image
 
     from likewise.search import Hit, Index
 
@@ -56,35 +59,37 @@ def search(
     found = Index.open(index, model)
     hits = found.search(query, k, mode=mode, exact=exact, where=where)
     if page is not None:
-        _write_page(page, query, found, hits)
+        _write_page(page, query, found, hits, by_picture=mode == "vector")
     if json:
         write_json([hit.as_dict() for hit in hits])
         return
-    names = [name for name in found.metadata_columns if name != found.about.image_column]
+    names = [name for name in found.metadata_columns if name != found.about.path_column]
     show_rows(
         ("score", "id", "text", *names),
         [(hit.score, hit.id, _cut(hit.text), *(_cut(hit.metadata.get(name)) for name in names)) for hit in hits],
     )
 
 
-def _write_page(path: Path, query: str, index: Index, hits: Sequence[Hit]) -> None:
-    """Write what was found as a page: pictures as such, where their files are still there, else a table."""
+def _write_page(path: Path, query: str, index: Index, hits: Sequence[Hit], *, by_picture: bool) -> None:
+    """Write what was found as a page: pictures as such, where their files can be read, and a table of all."""
     from likewise.data import StoredImage
     from likewise.report import Page
     from likewise.report.pictures import picture_gallery
 
     page = Page(query, f"The {len(hits)} of {len(index):,} rows that fit best, in the index {index.folder}.")
-    column = index.about.image_column
-    files = [Path(hit.metadata.get(column) or "") for hit in hits] if column else []
+    column = index.about.path_column
     if column is not None:
-        if (asked := Path(query)).is_file():
+        if by_picture:
             page.section("Query")
-            page.raw(picture_gallery([(StoredImage.of(asked).rgb(), "", str(asked))]))
+            page.raw(picture_gallery([(StoredImage.of(query).rgb(), "", query)]))
         page.section("Found")
-        shown = [(file, hit) for file, hit in zip(files, hits, strict=True) if file.is_file()]
-        page.raw(picture_gallery((StoredImage.of(file).rgb(), f"{hit.score:.3f}", hit.text) for file, hit in shown))
+        pictures = [(_picture(hit.metadata.get(column)), hit) for hit in hits]
+        shown = [(picture, f"{hit.score:.3f}", hit.text) for picture, hit in pictures if picture is not None]
+        page.raw(picture_gallery(shown))
         if len(shown) < len(hits):
-            page.soft(f"{len(hits) - len(shown)} are not shown: the index knows no file of theirs, or it is gone.")
+            page.soft(
+                f"{len(hits) - len(shown)} are not shown: the index knows no file of theirs, or it cannot be read."
+            )
     page.section("Rows")
     names = [name for name in index.metadata_columns if name != column]
     page.table(
@@ -92,8 +97,17 @@ def _write_page(path: Path, query: str, index: Index, hits: Sequence[Hit]) -> No
         [(f"{hit.score:.3f}", hit.id, hit.text, *(hit.metadata.get(name) for name in names)) for hit in hits],
         numbers=["score"],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     page.write(path)
+
+
+def _picture(path: str | None) -> PIL.Image.Image | None:
+    """Return the picture of a file, if it is still there and one."""
+    from likewise.data import StoredImage
+
+    try:
+        return None if path is None else StoredImage.of(path).rgb()
+    except (InputError, ValueError, OSError):
+        return None
 
 
 def _cut(value: object) -> str:

@@ -246,7 +246,7 @@ class FileChecker:
         example = " ".join(f"{one.name}={nearest(name, present) or 'THEIRS'}" for one, name in absent)
         raise InputError(
             f"{self._name} has no column '{theirs}'{hint}. Its columns: {', '.join(present)}. "
-            f"Say which is meant with --columns {example}."
+            f"Say which is meant with {f'{column.option} THEIRS' if column.option else f'--columns {example}'}."
         )
 
     def _excuse(self, present: list[str]) -> None:

@@ -405,6 +405,7 @@ class Column:
         instead_of: Another column in whose place a source may bring this one: one of the two is needed, the other then
             not, the same in all files. A source that brings both has to have values in both.
         help: What it is for, in a few words; shown by ``likewise methods NAME``.
+        option: Option that says which column of the file it is, where that is not ``--columns``.
 
     Example:
         >>> Column("negative", Text, required=False, many=True).problem(["a", " "])
@@ -418,6 +419,7 @@ class Column:
     all_or_none: bool = False
     help: str = ""
     instead_of: str = ""
+    option: str = ""
 
     @property
     def must(self) -> str:

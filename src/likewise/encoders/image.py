@@ -101,11 +101,6 @@ class ImageEncoder(Encoder):
         return self._dim if self.head is None else self.head.width(self.tap)
 
     @property
-    def part(self) -> Mapping[str, Any]:
-        """What of the model this is: all of it, or how much of a head."""
-        return {} if self.head is None else {"tap": self.tap}
-
-    @property
     def fingerprint(self) -> str:
         """Digest of all weights and of how pictures are read."""
         digest = hashlib.blake2b(digest_size=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -37,9 +38,10 @@ def prototype_scores(prototypes: Floats, items: Floats, nearest: Nearest) -> Flo
     if nearest == "logistic":
         from sklearn.linear_model import LogisticRegression
 
-        told: Floats = (
-            LogisticRegression(max_iter=1000).fit(prototypes, np.arange(len(prototypes))).predict_log_proba(items)
-        )
+        with warnings.catch_warnings():  # a row for each class is what is meant
+            warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+            fitted = LogisticRegression(max_iter=1000).fit(prototypes, np.arange(len(prototypes)))
+        told: Floats = fitted.predict_log_proba(items)
         return told
     products: Floats = items @ prototypes.T
     return products if nearest == "dot" else 2 * products - (prototypes**2).sum(axis=1)

@@ -21,6 +21,8 @@ __all__ = [
     "EVERY_TEXT_MODEL",
     "Product",
     "ProductResult",
+    "file_for_page",
+    "folder_for_files",
     "get_product",
     "load_product",
     "new_folder",
@@ -77,6 +79,32 @@ def new_folder(out: str) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not empty; give another --out, or remove it first.")
     return folder
+
+
+def folder_for_files(out: str) -> Path:
+    """Return the folder that a product writes its files into; those that are there under their names are replaced.
+
+    Raises:
+        InputError: A file has its place.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file, and a folder is meant; give another.")
+    return folder
+
+
+def file_for_page(page: str) -> Path:
+    """Return the file that a product writes a page into.
+
+    Raises:
+        InputError: A folder has its place, or its ending is not .html.
+    """
+    path = Path(page)
+    if path.is_dir():
+        raise InputError(f"--page {path} is a folder, and a file is meant, as {path / 'report.html'}.")
+    if path.suffix != ".html":
+        raise InputError(f"--page {path} must end in .html; the ending says what is written.")
+    return path
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
 from likewise.evaluation.prototypes import Nearest
-from likewise.products.base import Product, ProductResult, write_lines
+from likewise.products.base import Product, ProductResult, folder_for_files, write_lines
 
 if TYPE_CHECKING:
     from likewise.artefact import Model
     from likewise.classify import Told
     from likewise.data import Table
+    from likewise.encoders import Embedder
 
 __all__ = ["Classify"]
 
@@ -34,7 +35,11 @@ class Classify(Product):
     truth: str = ""
     """A column of the data that holds the right class; then the share that is told rightly is measured."""
     columns: tuple[str, ...] = ()
-    """OURS=THEIRS pairs: which column of the files is which of ours, as text=body."""
+    """OURS=THEIRS pairs: which column of both files is which of ours, as text=body; label=topic is of the examples."""
+    domain: str = ""
+    """Encode texts of this domain, for a model that knows several."""
+    space: str = ""
+    """Encode in the space of this name, for a model that has several."""
     nearest: Nearest = "euclidean"
     """An item has the class whose mean of examples is nearest: by Euclidean distance; by dot product, which favours
     classes whose examples lie close together; or logistic, by a logistic regression on the means."""
@@ -69,12 +74,16 @@ class Classify(Product):
                 raise InputError(f"no {name} given; give {what} with --{name}.")
         if self.show < 1:
             raise InputError(f"show is {self.show}; it must be at least 1.")
+        if self.truth in ("text", "image"):
+            raise InputError(f"truth is '{self.truth}', which is what is told; name a column of classes.")
+        folder_for_files(self.out)
         rename = parse_renaming(self.columns)
         examples = open_table(self.examples, columns=LABELLED_COLUMNS, rename=rename)
         truth = [Column(self.truth, Label)] if self.truth else []
-        items = open_table(self.data, columns=(*INPUT_COLUMNS, *truth), rename=rename)
+        of_data = {ours: theirs for ours, theirs in rename.items() if ours != "label"}  # it has none
+        items = open_table(self.data, columns=(*INPUT_COLUMNS, *truth), rename=of_data)
         classifier = FewShotClassifier(
-            model.embedder, nearest=self.nearest, align=self.align, batch_size=self.batch_size
+            self._embedder(model), nearest=self.nearest, align=self.align, batch_size=self.batch_size
         ).fit(inputs_of(examples), examples.values("label"), name=examples.name)
         told = classifier.predict(inputs_of(items), name=items.name)
         figures: dict[str, Any] = {"items": len(items), "classes": len(classifier.classes)}
@@ -86,16 +95,26 @@ class Classify(Product):
         files = self._write(items, told, classifier.classes, rows) if self.out else []
         return ProductResult(figures, rows, files)
 
+    def _embedder(self, model: Model) -> Embedder:
+        """Return the model, or what is asked for of it."""
+        from likewise import artefact
+
+        asked = {name: getattr(self, name) for name in ("domain", "space") if getattr(self, name)}
+        if not asked:
+            return model.embedder
+        return artefact.load(model.folder or model.embedder.name, **asked)
+
     def _write(self, items: Table, told: Told, classes: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[Path]:
         from likewise.report import Page
         from likewise.report.pictures import picture_gallery
 
-        listed, page_file = (Path(self.out) / f"told.{kind}" for kind in ("jsonl", "html"))
-        second = told.scores.argsort(axis=1)[:, -2]
+        listed, page_file = (folder_for_files(self.out) / f"told.{kind}" for kind in ("jsonl", "html"))
+        second = (-told.scores).argsort(axis=1, kind="stable")[:, 1]  # of equal ones the first is the class
+        places = items.places()
         write_lines(
             listed,
             (
-                {"place": items.where(i), "class": told.labels[i], "margin": round(float(told.margins[i]), 4),
+                {"place": places[i], "class": told.labels[i], "margin": round(float(told.margins[i]), 4),
                  "next": classes[second[i]]}
                 for i in range(len(items))
             ),
@@ -122,7 +141,7 @@ class Classify(Product):
             given = items.rows(shown)
             if "image" in items.column_names:
                 pictures = zip(given, margins, shown, strict=True)
-                page.raw(picture_gallery((row["image"].rgb(), words, items.where(i)) for row, words, i in pictures))
+                page.raw(picture_gallery((row["image"].rgb(), words, places[i]) for row, words, i in pictures))
             else:
                 texts = [[row["text"], words] for row, words in zip(given, margins, strict=True)]
                 page.table(["text", "ahead by"], texts, numbers=["ahead by"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult, write_lines
+from likewise.products.base import Product, ProductResult, folder_for_files, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,7 @@ class Discover(Product):
         for name in ("pictures", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        folder_for_files(self.out)
         columns = (Column("image", Image), *([Column(self.truth, Label)] if self.truth else []))
         table = open_table(self.data, columns=columns, rename=parse_renaming(self.columns))
         known, number = model.kept["classes"], len(model.kept["counts"])
@@ -108,7 +109,7 @@ class Discover(Product):
         from likewise.report import Page
         from likewise.report.pictures import picture_gallery
 
-        listed, page_file = (Path(self.out) / f"classes.{kind}" for kind in ("jsonl", "html"))
+        listed, page_file = (folder_for_files(self.out) / f"classes.{kind}" for kind in ("jsonl", "html"))
         lines = {
             i: {"place": table.where(i), "class": row["class"], "known": row["known"], "cosine": round(near[i], 4)}
             for row, members in zip(rows, by_class, strict=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult, new_folder
+from likewise.products.base import Product, ProductResult, file_for_page, new_folder
 
 if TYPE_CHECKING:
     from likewise.artefact import Model
@@ -83,6 +83,7 @@ class Layers(Product):
         if self.keep not in ("", "best"):
             head.width(self.keep)
         out = new_folder(self.out) if self.out else None
+        page = file_for_page(self.page) if self.page else None
         columns = (
             Column("image", Image),
             Column("group", Label, required=False, all_or_none=True),
@@ -125,8 +126,8 @@ class Layers(Product):
             cut = tower if tap == PRE else tower.with_head(head, tap)
             artefact.save(cut, out, artefact.About.of(model.about), model.kept)
             files.append(out)
-        if self.page:
-            files.append(_write(Path(self.page), figures, rows))
+        if page is not None:
+            files.append(_write(page, figures, rows))
         return ProductResult(figures, rows, files)
 
 
@@ -173,7 +174,6 @@ def _write(path: Path, figures: Mapping[str, Any], rows: Sequence[Mapping[str, A
     names = list(rows[0])
     page.table([name.replace("_", " ") for name in names], [list(row.values()) for row in rows],
                numbers=[name.replace("_", " ") for name in names[1:]])  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
     page.write(path)
     return path
 

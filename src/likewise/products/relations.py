@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError, unknown
-from likewise.products.base import Product, ProductResult
+from likewise.products.base import Product, ProductResult, folder_for_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,7 @@ class Relations(Product):
             raise InputError(f"top is {self.top}; it must be at least 1.")
         if not 0 <= self.threshold < 1:
             raise InputError(f"threshold is {self.threshold}; a number from 0 to less than 1 is accepted.")
+        folder_for_files(self.out)
         classes: list[str] = list(model.kept["classes"])
         if self.label and self.label not in classes:
             raise unknown("class", self.label, classes)
@@ -80,7 +81,7 @@ class Relations(Product):
         figures = {"classes": len(classes), "pairs": len(listed), "dimensions": gates.shape[1]}
         files = []
         if self.out:
-            table, page = (Path(self.out) / f"relations.{kind}" for kind in ("csv", "html"))
+            table, page = (folder_for_files(self.out) / f"relations.{kind}" for kind in ("csv", "html"))
             table.parent.mkdir(parents=True, exist_ok=True)
             self._write_table(table, listed, gates[order])
             mean = torch.zeros(len(classes), len(classes))

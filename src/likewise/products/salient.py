@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult, write_lines
+from likewise.products.base import Product, ProductResult, folder_for_files, write_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +79,7 @@ class Salient(Product):
         for name in ("show", "batch_size", "pictures"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        folder_for_files(self.out)
         columns = (
             Column("image", Image),
             *([] if self.background else [Column("target", Label, required=False, all_or_none=True)]),
@@ -128,7 +129,7 @@ class Salient(Product):
         from likewise.report.pictures import picture_gallery
         from likewise.report.plots import Histogram, histograms
 
-        listed, page_file = (Path(self.out) / f"salient.{kind}" for kind in ("jsonl", "html"))
+        listed, page_file = (folder_for_files(self.out) / f"salient.{kind}" for kind in ("jsonl", "html"))
         write_lines(listed, ranked)
         kinds = {True: "target", False: "background", None: "pictures"}
         places: dict[str, list[int]] = {}
@@ -154,12 +155,13 @@ class Salient(Product):
         )  # fmt: skip
         told = {"background_share": "squared length of the background over that of the targets", "auc": "chance that "
                 "a target has the longer code of a pair"}  # fmt: skip
-        page.table(
-            ["figure", "value"],
-            [[words, f"{figures[name]:.3f}"] for name, words in told.items() if name in figures],
-            numbers=["value"],
-            caption="Near 0 and near 1: the code is silent on the background.",
-        )
+        if "background_share" in figures:
+            page.table(
+                ["figure", "value"],
+                [[words, f"{figures[name]:.3f}"] for name, words in told.items()],
+                numbers=["value"],
+                caption="Near 0 and near 1: the code is silent on the background.",
+            )
         if self.labels:
             page.section("What the codes know")
             page.table(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from likewise.errors import InputError
-from likewise.products.base import Product, ProductResult, write_lines
+from likewise.products.base import Product, ProductResult, folder_for_files, write_lines
 
 if TYPE_CHECKING:
     from likewise.artefact import Model
@@ -53,6 +53,7 @@ class Temperatures(Product):
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.data and not self.out:
             raise InputError("the pictures of --data are for the page; say where it goes with --out.")
+        folder_for_files(self.out)
         rows = _Rows.of(model.kept, model.embedder.name)
         table = _training_data(model, self.data, self.columns) if self.data else None
         shown = [
@@ -65,7 +66,7 @@ class Temperatures(Product):
         from likewise.report import Page
         from likewise.report.plots import Histogram, bars, histograms
 
-        listed, page_file = (Path(self.out) / f"temperatures.{kind}" for kind in ("jsonl", "html"))
+        listed, page_file = (folder_for_files(self.out) / f"temperatures.{kind}" for kind in ("jsonl", "html"))
         write_lines(listed, rows.sorted)
 
         figures = rows.figures()

@@ -261,7 +261,8 @@ class Page(Fragment):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.partial")
         try:
-            temporary.write_text(self.html(), encoding="utf-8")
+            # The name of a file may hold what UTF-8 cannot; it becomes a question mark.
+            temporary.write_text(self.html(), encoding="utf-8", errors="replace")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

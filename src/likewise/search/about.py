@@ -41,6 +41,7 @@ class About:
         part: What of the model made the vectors, as :func:`likewise.load` takes it (layers, dims, domain, prompt);
             nothing: all of it.
         image_column: Column of the source that holds the pictures that were embedded; None: texts were.
+        path_column: Metadata column of where these are, as it is stored.
         format: Version of the stored form.
     """
 
@@ -58,6 +59,7 @@ class About:
     versions: dict[str, str] = field(default_factory=dict)
     part: dict[str, Any] = field(default_factory=dict)
     image_column: str | None = None
+    path_column: str | None = None
     format: int = FORMAT
 
     def model_location(self, folder: Path) -> str:

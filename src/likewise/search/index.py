@@ -47,6 +47,9 @@ APPROXIMATE_FROM = 200_000
 """Rows from which on an approximate index is built unless it is asked for or refused: up to here comparing a query of
 384 dimensions with every vector takes about a tenth of a second."""
 
+IMAGE = "image"
+"""Column of the pictures where no other is named."""
+
 SPOOL = "spool.arrow"
 """File in which rows wait until all of them are embedded."""
 
@@ -75,7 +78,7 @@ class Index:
         rows: Source,
         *,
         text_column: str = "text",
-        image_column: str = "image",
+        image_column: str = IMAGE,
         id_column: str | None = None,
         numbered: bool = False,
         vectors: Float[Tensor, "N D"] | None = None,
@@ -128,7 +131,10 @@ class Index:
         folder = Path(folder)
         language = None if language is None else lance.known_language(language)
         with storage.building(folder, overwrite=overwrite) as work:
-            opened = open_rows(rows, text_column, image_column if isinstance(embedder, ImageEncoder) else None)
+            pictures = isinstance(embedder, ImageEncoder)
+            if not pictures and image_column != IMAGE:
+                raise InputError(f"{embedder.name} reads texts, and '{image_column}' is for pictures; leave it out.")
+            opened = open_rows(rows, text_column, image_column if pictures else None)
             found = survey(opened, _id_column(opened, id_column, numbered))
             storage.spool(
                 work / SPOOL,
@@ -306,10 +312,9 @@ class Index:
 
     def _vector_of(self, query: Query | Tensor) -> NDArray[np.float32]:
         given: Any = query
-        if self.about.image_column is not None and not _is_vector(query):
-            given = self.embedder.encode([_picture(query)], role="query")[0]
-        elif isinstance(query, str):
-            given = self.embedder.encode([query], role="query")[0]
+        if not _is_vector(query):
+            asked = _picture(query) if self.about.image_column is not None else _text(query)
+            given = self.embedder.encode([asked], role="query")[0]
         vector = torch.as_tensor(given).detach().to("cpu", torch.float32)
         if vector.shape != (self.about.dim,):
             raise ValueError(
@@ -467,15 +472,23 @@ class Index:
 
 def _is_vector(query: Any) -> bool:
     """Tell a vector from a picture; both may be arrays."""
-    return isinstance(query, Tensor) or (isinstance(query, np.ndarray) and query.ndim == 1)
+    return isinstance(query, Tensor | list) or (isinstance(query, np.ndarray) and query.ndim == 1)
+
+
+def _text(query: Any) -> str:
+    if not isinstance(query, str):
+        raise InputError(
+            f"the index is of texts, and the query is a {type(query).__name__}; give a text, or the vector of one."
+        )
+    return query
 
 
 def _picture(query: Any) -> StoredImage:
     """Return a query of an index of pictures, after seeing that it is one."""
     try:
         picture = StoredImage.of(query)
-        picture.open()
-    except (TypeError, ValueError, InputError):
+        picture.rgb()
+    except (TypeError, ValueError, OSError, InputError):
         given = f"'{query}'" if isinstance(query, str | PathLike) else f"a {type(query).__name__}"
         raise InputError(
             f"the index is of pictures, and the query is {given}, which cannot be read as one; give the path of a "
@@ -518,6 +531,7 @@ def _about(embedder: Embedder, model: str, rows: Rows, found: Survey, language: 
         dim=embedder.dim,
         text_column=rows.text_column,
         image_column=rows.image_column,
+        path_column=found.names.get(rows.image_column or ""),
         id_column=found.id_column,
         next_row=found.num_rows,
         json_columns=sorted(found.json),

@@ -96,8 +96,12 @@ class Rows:
             yield Block(start, rows)
 
     def inputs(self, block: Block) -> list[Any]:
-        """Return what is embedded of a block: texts, or pictures."""
-        return self.texts(block) if self.image_column is None else [row[self.image_column] for row in block.rows]
+        """Return what is embedded of a block: texts, or pictures.
+
+        Raises:
+            InputError: A row has none.
+        """
+        return self.texts(block) if self.image_column is None else self._pictures(block, self.image_column)
 
     def texts(self, block: Block) -> list[str]:
         """Return the texts of a block; of a picture without one where it comes from.
@@ -107,7 +111,11 @@ class Rows:
         """
         texts = [row.get(self.text_column) for row in block.rows]
         if self.image_column is not None:
-            return [self._words(row, block.start + i) for i, row in enumerate(block.rows)]
+            pictures = self._pictures(block, self.image_column)
+            return [
+                self._words(row, picture, block.start + i)
+                for i, (row, picture) in enumerate(zip(block.rows, pictures, strict=True))
+            ]
         for number, text in enumerate(texts):
             if problem := Text.problem(text):
                 raise InputError(
@@ -116,9 +124,23 @@ class Rows:
                 )
         return texts  # type: ignore[return-value]  # Text.problem has seen that all are texts
 
-    def _words(self, row: Mapping[str, Any], number: int) -> str:
+    def _pictures(self, block: Block, column: str) -> list[StoredImage]:
+        for number, row in enumerate(block.rows, block.start):
+            if row.get(column) is None:
+                raise InputError(
+                    f"{self.where(number)}: column '{column}' holds no picture; mend the row or leave it out."
+                )
+        return [row[column] for row in block.rows]
+
+    def _words(self, row: Mapping[str, Any], picture: StoredImage, number: int) -> str:
         """Return what is shown of a picture: its text, the file that its folder says, its path, or where the row is."""
-        for said in (row.get(self.text_column), row.get(FILE), row[self.image_column or ""].path):
+        text = row.get(self.text_column)
+        if text is not None and text != "" and (problem := Text.problem(text)):
+            raise InputError(
+                f"{self.where(number)}: column '{self.text_column}' {problem}; beside a picture a text is accepted, or "
+                "nothing. Mend the row, or name another column of texts."
+            )
+        for said in (text, row.get(FILE), picture.path):
             if Text.problem(said) is None:
                 return str(said)
         return self.where(number)
@@ -135,14 +157,26 @@ def open_rows(source: Source, text_column: str, image_column: str | None = None)
     Raises:
         InputError: It cannot be read, has no row, or has no such column.
     """
+    if image_column == text_column:
+        raise InputError(
+            f"the column '{text_column}' cannot hold both pictures and the words beside them; name another."
+        )
     if not isinstance(source, Table | StreamedTable):
-        embedded = Column(text_column, Text, help="what is embedded and found")
+        embedded = Column(text_column, Text, help="what is embedded and found", option="--text-column")
         if image_column is not None:
-            embedded = Column(image_column, Image, help="what is embedded and found")
+            embedded = Column(image_column, Image, help="what is embedded and found", option="--image-column")
         source = open_table(source, columns=(embedded,))
     rows = Rows(source, text_column, image_column)
     if (wanted := image_column or text_column) not in rows.column_names:
         raise unknown("column", wanted, rows.column_names)
+    if image_column is None:
+        return rows
+    if not any(column.name == image_column and column.kind is Image for column in source.columns):
+        raise InputError(
+            f"{source.name} was opened without '{image_column}' as a column of pictures; open it with one."
+        )
+    if text_column != TEXT and text_column not in rows.column_names:
+        raise unknown("column", text_column, rows.column_names)
     return rows
 
 
@@ -274,8 +308,10 @@ def _stored_name(name: str, used: set[str]) -> str:
 
 
 def _stored(value: Any) -> Any:
-    """Return a value as metadata holds it: of a picture where its file is, and not its bytes."""
-    return value.path if isinstance(value, StoredImage) else value
+    """Return a value as metadata holds it: of a picture where its file is; None where it is bytes, named or not."""
+    if isinstance(value, StoredImage):
+        return value.path if value.data is None else None
+    return value
 
 
 def _type_of(values: list[Any]) -> pa.DataType | None:
