@@ -66,3 +66,33 @@ def test_signs_are_moved_and_never_turned_over():
 def test_an_unknown_augmentation_names_the_nearest():
     with pytest.raises(InputError, match="did you mean 'simclr'"):
         augmentation("simclrr", size=8)
+
+
+def test_strong_changes_are_those_of_the_official_code_and_each_is_drawn():
+    """A step of grey from 40 to 200: what is made of it tells which change it was."""
+    from likewise.views.image import _one_strong_change
+
+    picture = torch.full((3, 20, 20), 40, dtype=torch.uint8)
+    picture[:, :, 10:] = 200
+    change, seen = _one_strong_change(20), set()
+    torch.manual_seed(0)
+    for _ in range(400):
+        made = change(picture)
+        assert made.shape == picture.shape
+        assert made.dtype == torch.uint8
+        left, right = int(made[0, 10, 2]), int(made[0, 10, 17])
+        if torch.equal(made, picture):
+            seen.add("none or saturation")
+        elif (left, right) == (215, 55):
+            seen.add("inverted")
+        elif (left, right) == (76, 255):
+            seen.add("brighter")
+        elif (left, right) == (0, 255):
+            seen.add("more contrast")
+        elif (left, right) == (32, 192):
+            seen.add("posterised")
+        elif (made == 124).any() and made[0].unique().numel() <= 4:
+            seen.add("moved")  # and what it leaves has the mean of ImageNet's pictures
+        elif (left, right) == (40, 200):
+            seen.add("sharper")
+    assert seen >= {"none or saturation", "inverted", "brighter", "more contrast", "posterised", "moved"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,8 +115,7 @@ def augmentation(name: str, *, size: int, channels: int = 3) -> Augmentation:
         InputError: There is no such augmentation, or torchvision is not installed.
 
     Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, appendix A; Chen et al. 2020 (MoCo v2), arXiv 2003.04297;
-        BECLR, arXiv 2402.02444, official code, whose RandAugment is timm's: its magnitude of 10 is torchvision's of 30,
-        the strongest, and each change is made in half of the cases.
+        BECLR, arXiv 2402.02444, official code ("rand-n2-m10-mstd0.5").
     """
     if name not in AUGMENTATIONS:
         raise unknown("augmentation", name, get_args(AugmentationName))
@@ -179,7 +179,7 @@ def _compose(name: str, size: int, channels: int) -> Callable[[Any], Tensor]:
             v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.2, 0.1)], p=0.8),
             v2.RandomGrayscale(p=0.2),
             blur,
-            *[v2.RandomApply([v2.RandAugment(num_ops=1, magnitude=30)], p=0.5) for _ in range(2)],
+            *[v2.RandomApply([_one_strong_change(size)], p=0.5) for _ in range(2)],
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
         ],
@@ -204,6 +204,46 @@ def _compose(name: str, size: int, channels: int) -> Callable[[Any], Tensor]:
     }
     composed = v2.Compose([v2.PILToTensor(), *([v2.Grayscale()] if channels == 1 else []), *steps[name]])
     return partial(_run, composed)
+
+
+MIDDLE = [124, 116, 104]
+"""The mean of ImageNet's pictures, which is put where a change leaves nothing."""
+
+
+def _one_strong_change(size: int) -> Any:
+    """Return one change of RandAugment as BECLR's official code has it, at full strength, each equally likely.
+
+    Strength there is drawn around the full one and cut off at it; here it is the full one. Its ``solarize`` at that
+    strength changes nothing, and so stands here for a change that is none; ``solarize add`` is left out.
+    """
+    v2 = image_transforms()
+
+    def moved(
+        image: Tensor, *, angle: float = 0.0, right: int = 0, down: int = 0, shear: Sequence[float] = (0, 0)
+    ) -> Any:
+        fill = MIDDLE[: len(image)]
+        return v2.functional.affine(image, angle, [right, down], scale=1.0, shear=list(shear), fill=fill)
+
+    far, slant = round(0.45 * size), math.degrees(math.atan(0.3))
+    ways: list[list[dict[str, Any]]] = [
+        [{"angle": sign * 30.0} for sign in (1, -1)],
+        [{"right": sign * far} for sign in (1, -1)],
+        [{"down": sign * far} for sign in (1, -1)],
+        [{"shear": (sign * slant, 0.0)} for sign in (1, -1)],
+        [{"shear": (0.0, sign * slant)} for sign in (1, -1)],
+    ]
+    return v2.RandomChoice(
+        [
+            v2.RandomAutocontrast(p=1),
+            v2.RandomEqualize(p=1),
+            v2.RandomInvert(p=1),
+            v2.RandomPosterize(4, p=1),
+            v2.Identity(),
+            *(v2.ColorJitter(**{name: (1.9, 1.9)}) for name in ("saturation", "contrast", "brightness")),
+            v2.RandomAdjustSharpness(1.9, p=1),
+            *(v2.RandomChoice([v2.Lambda(partial(moved, **way)) for way in both]) for both in ways),
+        ]
+    )
 
 
 def _run(change: Callable[[Any], Any], image: Any) -> Tensor:

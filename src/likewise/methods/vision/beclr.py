@@ -51,7 +51,8 @@ Deviations:
     behind the projector
     batch norm of all processes   of each process                             several processes train what one trains
     momentum rises in epochs      in steps of the run                         a run may be made longer
-    RandAugment of torchvision    of timm                                     the same changes, and seeded by the row
+    RandAugment at full strength  a strength drawn around it, and cut off at  simpler; ``solarize add``, one of its
+                                  it                                          15 changes, is left out
     AdamW, rate 1e-3              SGD, rate 0.3 for 256 pictures              as all methods here
     negatives student or mixed    also of the teacher alone, or of the        the first has no gradient; the second is
                                   memory where the cosine is at most 0.8      off there, and counts those left out
