@@ -39,6 +39,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return lowered[matches[0]] if matches else None
 
 
+MOST_NAMES = 60
+"""Names that a message lists at most."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for a name that nobody knows; it offers the nearest one.
 
@@ -54,4 +58,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     guess = nearest(name, names)
     hint = f"did you mean '{guess}'?" if guess else "no name is close to it."
-    return InputError(f"unknown {kind} '{name}': {hint} Known: {', '.join(names) or 'none'}.")
+    listed = ", ".join(names) if len(names) <= MOST_NAMES else f"{', '.join(names[:MOST_NAMES])}, and more"
+    return InputError(f"unknown {kind} '{name}': {hint} Known: {listed or 'none'}.")

@@ -40,7 +40,10 @@ def test_all_rows_or_none_are_taken(write, columns, streaming, negatives):
 def test_the_row_that_departs_is_named(write, negatives, sentence, streaming):
     with pytest.raises(InputError) as caught:
         list(open_table(write("a.jsonl", lines(*negatives)), columns=TRIPLES, streaming=streaming).stream())
-    assert str(caught.value) == f"{sentence}. Mend the row or pass --bad-rows skip."
+    assert (
+        str(caught.value)
+        == f"{sentence}. Mend the row, or leave it out: train, evaluate, geometry and split take --bad-rows skip."
+    )
 
 
 def test_lists_and_csv_and_other_names_are_checked_too(write):

@@ -185,7 +185,10 @@ def test_the_first_bad_row_is_refused_in_one_sentence(write, case):
     name, content, columns, sentence = CASES[case]
     with pytest.raises(InputError) as caught:
         open_table(write(name, content), columns=columns)
-    assert str(caught.value) == f"{sentence}. Mend the row or pass --bad-rows skip."
+    assert (
+        str(caught.value)
+        == f"{sentence}. Mend the row, or leave it out: train, evaluate, geometry and split take --bad-rows skip."
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -193,7 +196,10 @@ def test_streaming_refuses_the_same_rows(write, case):
     name, content, columns, sentence = CASES[case]
     with pytest.raises(InputError) as caught:
         list(open_table(write(name, content), columns=columns, streaming=True).stream())
-    assert str(caught.value) == f"{sentence}. Mend the row or pass --bad-rows skip."
+    assert (
+        str(caught.value)
+        == f"{sentence}. Mend the row, or leave it out: train, evaluate, geometry and split take --bad-rows skip."
+    )
 
 
 def test_a_bad_value_in_parquet_is_refused_with_its_row(tmp_path):

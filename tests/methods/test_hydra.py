@@ -156,6 +156,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(trained, digits, tmp_path):
         ({"head_size": 0}, "head_size is 0"),
         ({"temperature": 0.0}, r"temperature is 0\.0"),
         ({"beta": -1.0}, r"beta is -1\.0"),
+        ({"momentum": 0.5}, "momentum is of the objective moco"),
     ):
         with pytest.raises(InputError, match=message):
             Config(**settings)

@@ -59,7 +59,8 @@ def test_the_spectral_loss_sees_lengths_and_the_classifier_the_head():
 def test_the_order_of_dimensions_matters_to_the_fixed_head_alone():
     order = torch.tensor([2, 0, 3, 1])
     for head, changes in (("reweight", True), ("mlp", False)):
-        method, other = on_table(head=head, kappa=1.5), on_table(head=head, kappa=1.5)
+        how = {"kappa": 1.5} if head == "reweight" else {}
+        method, other = on_table(head=head, **how), on_table(head=head, **how)
         with torch.no_grad():
             other.encoder.table.copy_(method.encoder.table[:, order])
             if head == "mlp":
@@ -204,6 +205,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(trained, digits, tmp_path):
     for settings, message in (
         ({"kappa": 0.5}, r"kappa is 0\.5"),
         ({"kappa": float("nan")}, "kappa is nan"),
+        ({"head": "mlp", "kappa": 1.5}, "kappa is of the head 'reweight'"),
         ({"drop": 2.0}, r"drop is 2\.0"),
         ({"head": "reweight", "head_size": 8}, "keeps the features' length"),
         ({"head": "symrelu", "hidden": 3}, "keeps the features' length"),

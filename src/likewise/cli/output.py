@@ -26,18 +26,22 @@ def show_rows(
     *,
     whole: Sequence[str] = (),
 ) -> None:
-    """Print a table; the columns ``whole`` are not folded, however narrow the terminal."""
+    """Print a table; the columns ``whole`` are not folded or cut, however narrow the terminal: its lines may wrap."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[_shown(value) for value in row] for row in rows]
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in whole)
-    for row in rows:
-        table.add_row(*(Text(_shown(value)) for value in row))
-    Console().print(table)
+    for place, column in enumerate(columns):
+        needs = max((len(row[place]) for row in cells), default=0) if column in whole else None
+        table.add_column(column, overflow="fold", no_wrap=column in whole, min_width=needs)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console = Console()
+    least = console.measure(table).minimum
+    (console if least <= console.width else Console(width=least)).print(table)
 
 
 def show_mapping(values: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,12 +55,13 @@ def search(
     json: Json = False,
 ) -> None:
     """Find the rows that fit best."""
+    from likewise.products.base import file_for_page
     from likewise.search import Index
 
     found = Index.open(index, model)
     hits = found.search(query, k, mode=mode, exact=exact, where=where)
     if page is not None:
-        _write_page(page, query, found, hits, by_picture=mode == "vector")
+        _write_page(file_for_page(str(page)), query, found, hits, by_picture=mode == "vector")
     if json:
         write_json([hit.as_dict() for hit in hits])
         return
@@ -68,6 +70,8 @@ def search(
         ("score", "id", "text", *names),
         [(hit.score, hit.id, _cut(hit.text), *(_cut(hit.metadata.get(name)) for name in names)) for hit in hits],
     )
+    if page is not None:
+        sys.stdout.write(f"written: {page}\n")
 
 
 def _write_page(path: Path, query: str, index: Index, hits: Sequence[Hit], *, by_picture: bool) -> None:

@@ -56,8 +56,10 @@ def mend_or_skip(name: str, bad: BadRow, *, given: bool = False) -> InputError:
     place = f"rows[{bad.number - 1}]" if given else f"{name}, row {bad.number}"
     if bad.line is not None and bad.line != bad.number + 1:
         place += f" (line {bad.line})"
-    way = 'bad_rows="skip"' if given else "--bad-rows skip"
-    return InputError(f"{place}: {bad.reason}. Mend the row or pass {way}.")
+    if given:
+        return InputError(f'{place}: {bad.reason}. Mend the row or pass bad_rows="skip".')
+    way = "leave it out: train, evaluate, geometry and split take --bad-rows skip"
+    return InputError(f"{place}: {bad.reason}. Mend the row, or {way}.")
 
 
 class Rejections:

@@ -380,7 +380,7 @@ def _files_of_folder(folder: Path) -> list[DataFile]:
         hint = f" A folder for each language, with documents in them, is given as documents:{folder}." if deeper else ""
         raise InputError(
             f"the folder '{folder}' holds no data file; files that end in {DATA_NAMES} are read "
-            f"(perhaps compressed: {COMPRESSED_NAMES}).{hint}"
+            f"(perhaps compressed: {COMPRESSED_NAMES}), and pictures in it or in a folder for each class.{hint}"
         )
     counts = Counter(kind[0] for _, kind in kinds)
     if len(counts) > 1:

@@ -19,7 +19,7 @@ from likewise.encoders.pooling import Pooling, apply_pooling
 from likewise.encoders.prompts import add_soft_prompt, set_prompts
 from likewise.encoders.quiet import foreign_progress_off
 from likewise.encoders.text import TextEncoder
-from likewise.errors import InputError, unknown
+from likewise.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -327,6 +327,10 @@ def _readable_errors(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever a foreign loader raises becomes one sentence
         reason = " ".join(str(error).split())[:300]
+        place = Path(name)
+        beside = [one.name for one in place.parent.iterdir() if one.is_dir()] if place.parent.is_dir() else []
+        if place.parent != Path() and (guess := nearest(place.name, beside)):
+            raise InputError(f"there is no model '{name}': did you mean '{place.parent / guess}'?") from error
         raise InputError(
             f"cannot load the model '{name}': {reason} "
             "Give a folder with safetensors weights, a packaged model, or a hub name that can be reached."

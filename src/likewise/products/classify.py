@@ -79,7 +79,7 @@ class Classify(Product):
         folder_for_files(self.out)
         rename = parse_renaming(self.columns)
         examples = open_table(self.examples, columns=LABELLED_COLUMNS, rename=rename)
-        truth = [Column(self.truth, Label)] if self.truth else []
+        truth = [Column(self.truth, Label, option="--truth")] if self.truth else []
         of_data = {ours: theirs for ours, theirs in rename.items() if ours != "label"}  # it has none
         items = open_table(self.data, columns=(*INPUT_COLUMNS, *truth), rename=of_data)
         classifier = FewShotClassifier(

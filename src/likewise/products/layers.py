@@ -148,8 +148,9 @@ def _write(path: Path, figures: Mapping[str, Any], rows: Sequence[Mapping[str, A
     page = Page(
         "Which layer to keep",
         f"{figures['best']} is best of {', '.join(taps)}, by a linear probe fitted on {figures['train_rows']:,} "
-        f"pictures and measured on {figures['test_rows']:,}. From the first to the last tap accuracy falls by "
-        f"{figures['gap_pre_post']:.3f} (95 % interval {figures['gap_low']:.3f} to {figures['gap_high']:.3f}).",
+        f"pictures and measured on {figures['test_rows']:,}. The first tap is ahead of the last by "
+        f"{figures['gap_pre_post']:+.3f} in accuracy (95 % interval {figures['gap_low']:+.3f} to "
+        f"{figures['gap_high']:+.3f}).",
     )
     page.section("Accuracy")
     page.figure(

@@ -179,7 +179,10 @@ class Salient(Product):
                 caption="Accuracy on the targets. What only targets have should be told by the salient code alone.",
             )  # fmt: skip
         for kind, of in places.items():
-            for title, part in (("longest", of[: self.pictures]), ("shortest", of[::-1][: self.pictures])):
+            ends = [("longest", of[: self.pictures]), ("shortest", of[::-1][: self.pictures])]
+            if len(of) <= 2 * self.pictures:
+                ends = [("longest first", of)]
+            for title, part in ends:
                 page.section(f"{kind.capitalize()}: the {title}")
                 shown = ((pictures[i].rgb(), f"{ranked[i]['salient']:.2f}", str(ranked[i]["place"])) for i in part)
                 page.raw(picture_gallery(shown))

@@ -100,6 +100,9 @@ class Config(AugmentSettings):
             raise InputError(f"temperature is {self.temperature}; it must be above 0.")
         if not self.beta >= 0:
             raise InputError(f"beta is {self.beta}; 0 or more is accepted.")
+        for name in ("momentum", "beta"):
+            if self.objective != "moco" and getattr(self, name) != getattr(Config, name):
+                raise InputError(f"{name} is of the objective moco; say --objective moco, or leave it out.")
 
 
 class Hydra(ImageMethod[Config]):

@@ -93,6 +93,8 @@ class Config(AugmentSettings):
             raise InputError(f"kappa is {self.kappa}; a finite number of 1 or more is accepted, as 1.05.")
         if not 0 <= self.drop <= 1:
             raise InputError(f"drop is {self.drop}; a probability between 0 and 1 is accepted.")
+        if self.head != "reweight" and self.kappa != Config.kappa:
+            raise InputError(f"kappa is of the head 'reweight', and the head is '{self.head}'; leave it out.")
         for name in ("hidden", "head_size"):
             width = getattr(self, name)
             if width is not None and width < 1:

@@ -178,6 +178,8 @@ class SepCLR(ImageMethod[Config]):
         """Count the attributes."""
         if config.attributes == "none" or config.num_attributes is not None:
             return config
+        if "attributes" not in table.column_names:
+            raise InputError(f"{table.name} has no column 'attributes'; give the numbers of each target there.")
         first = next((row["attributes"] for row in table if row["attributes"] is not None), None)
         if first is None:
             raise InputError(f"{table.name}: no row has attributes; give them to the targets, or leave attributes out.")
