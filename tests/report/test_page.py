@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from html.parser import HTMLParser
 
 import plotly.graph_objects as go
@@ -150,11 +151,22 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     page = Page("first")
     page.write(path)
     before = path.read_bytes()
-    page.text("a lone surrogate cannot be written: \ud800")
-    with pytest.raises(UnicodeEncodeError):
+    page.text("second")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)  # the last thing that is done
+    with pytest.raises(OSError, match="No space left"):
         page.write(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_utf_8_cannot_hold_becomes_a_question_mark(tmp_path):
+    page = Page("a file's name may hold it: \udcff")
+    page.write(tmp_path / "page.html")
+    assert "hold it: ?" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_the_room_is_opened_without_plotly():
