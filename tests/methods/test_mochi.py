@@ -199,8 +199,15 @@ def test_what_is_doubtful_is_warned_of(digits, tmp_path, caplog):
         settings = {**TINY, **SMALL, **MIXED, "steps": 2, "progress": False}
         likewise.train("mochi", digits[:16], out=tmp_path / "a", **settings)
     assert "each meets older keys of its own" in caplog.text
+    assert "use a shorter --queue-size, or --left-out row" in caplog.text
     assert "only 0 of the queue's are of pictures so far" in caplog.text
     assert caplog.text.count("are mixed of the 6 nearest") == 1
+
+
+def test_a_queue_of_all_pictures_is_doubtful_without_mixtures_too(digits, tmp_path, caplog):
+    likewise.train("moco", digits[:16], out=tmp_path / "a", steps=1, progress=False, **TINY, **SMALL)
+    assert "there are 16 pictures" in caplog.text
+    assert "--left-out" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_pictures_of_a_folder_are_told_by_those_of_labelled_folders(model, digit
     assert found.figures["accuracy"] > 0.6
     listed = [json.loads(line) for line in (tmp_path / "told" / "told.jsonl").read_text().splitlines()]
     assert len(listed) == found.figures["items"]
+    assert all((tmp_path / "new" / row["place"]).is_file() for row in listed)
     assert all(row["margin"] >= 0 and row["next"] != row["class"] for row in listed)
     seen = browse(tmp_path / "told" / "told.html")
     seen.assert_sound()

@@ -187,6 +187,14 @@ class Table:
         files = self._dataset.data.column(FILE_COLUMN).to_pylist()
         return [f"{self._files[file]}, row {number}" for file, number in zip(files, numbers, strict=True)]
 
+    def names(self) -> list[str]:
+        """Tell what each row is called: the file in a folder of pictures, else its place (:meth:`places`)."""
+        places = self.places()
+        if "file" not in self.extra_names:
+            return places
+        files = (extra["file"] for extra in self.extras(range(len(self))))
+        return [str(file or place) for file, place in zip(files, places, strict=True)]
+
     def _checked(self, indices: Sequence[int]) -> list[int]:
         size = len(self)
         numbers = [operator.index(i) for i in indices]

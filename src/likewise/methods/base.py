@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ __all__ = [
     "StepOutput",
     "TextMethod",
 ]
+
+logger = logging.getLogger(__name__)
 
 ConfigT = TypeVar("ConfigT")
 
@@ -411,9 +414,11 @@ class QueueMethod(ImageMethod[QueueConfigT]):
 
     Attributes:
         queue_columns: What else the queue holds of a key, by name with its dtype; see :meth:`of_keys`.
+        instead_of_a_shorter_queue: What else helps where the queue holds keys of every picture, for a warning.
     """
 
     queue_columns: ClassVar[Mapping[str, torch.dtype]] = {}
+    instead_of_a_shorter_queue: ClassVar[str] = ""
 
     def __init__(self, config: QueueConfigT, encoder: ImageEncoder) -> None:
         super().__init__(config, encoder)
@@ -430,6 +435,23 @@ class QueueMethod(ImageMethod[QueueConfigT]):
     def views(self) -> Views:
         """Two views of each picture: one for the query, one for the key."""
         return self.augmented("query", "key")
+
+    @property
+    def meets_own_keys(self) -> bool:
+        """Whether older keys of a row's own picture are negatives where the queue holds them."""
+        return True
+
+    def prepare(self, table: Table, stages: Stages, previous: Embedder | None = None) -> Table:
+        """Warn where the queue holds keys of every picture."""
+        if self.config.queue_size >= len(table) and self.meets_own_keys:
+            logger.warning(
+                "the queue holds %d keys and there are %d pictures: each meets older keys of its own as negatives; use "
+                "a shorter --queue-size%s",
+                self.config.queue_size,
+                len(table),
+                self.instead_of_a_shorter_queue,
+            )
+        return table
 
     def of_keys(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the values of :attr:`queue_columns` for the rows of a batch."""

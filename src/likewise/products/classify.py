@@ -110,7 +110,7 @@ class Classify(Product):
 
         listed, page_file = (folder_for_files(self.out) / f"told.{kind}" for kind in ("jsonl", "html"))
         second = (-told.scores).argsort(axis=1, kind="stable")[:, 1]  # of equal ones the first is the class
-        places = items.places()
+        places = items.names()
         write_lines(
             listed,
             (

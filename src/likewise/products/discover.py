@@ -110,8 +110,9 @@ class Discover(Product):
         from likewise.report.pictures import picture_gallery
 
         listed, page_file = (folder_for_files(self.out) / f"classes.{kind}" for kind in ("jsonl", "html"))
+        names = table.names()
         lines = {
-            i: {"place": table.where(i), "class": row["class"], "known": row["known"], "cosine": round(near[i], 4)}
+            i: {"place": names[i], "class": row["class"], "known": row["known"], "cosine": round(near[i], 4)}
             for row, members in zip(rows, by_class, strict=True)
             for i in members
         }
@@ -133,7 +134,7 @@ class Discover(Product):
             images = [one["image"] for one in table.rows(shown)]
             page.raw(
                 picture_gallery(
-                    (image.rgb(), f"{near[i]:.2f}", table.where(i)) for image, i in zip(images, shown, strict=True)
+                    (image.rgb(), f"{near[i]:.2f}", names[i]) for image, i in zip(images, shown, strict=True)
                 )
             )
         page.write(page_file)

@@ -87,14 +87,14 @@ class Salient(Product):
         )
         table = open_table(self.data, columns=columns, rename=parse_renaming(self.columns))
         others = open_table(self.background, columns=columns[:1]) if self.background else None
-        pictures, places = table.values("image"), [table.where(i) for i in range(len(table))]
+        pictures, places = table.values("image"), table.names()
         target: NDArray[np.bool_] | None = None
         if others is not None:
             target = np.arange(len(table) + len(others)) < len(table)
             pictures = [*pictures, *others.values("image")]
-            places += [others.where(i) for i in range(len(others))]
+            places += others.names()
         elif "target" in table.column_names and table.values("target")[0] is not None:
-            target = np.array([flag(value, places[i]) for i, value in enumerate(table.values("target"))])
+            target = np.array([flag(value, table.where(i)) for i, value in enumerate(table.values("target"))])
         codes = {}
         for space in ("salient", "common"):
             tower = artefact.load(model.folder, space=space)

@@ -208,15 +208,11 @@ class ISogCLR(ImageMethod[Config]):
 
 def _about(table: Table) -> dict[str, Any]:
     """Return where each row is, the names of the classes, and the number of each row's class (-1: none)."""
-    places = table.places()
-    if "file" in table.extra_names:  # a folder of pictures: which of them says more than which row
-        files = (extra["file"] for extra in table.extras(range(len(table))))
-        places = [str(file or place) for file, place in zip(files, places, strict=True)]
     labels = table.values("label") if "label" in table.column_names else [None] * len(table)
     classes = class_names(table, "label", least=0) if "label" in table.column_names else ()
     number = {name: place for place, name in enumerate(classes)}
     return {
-        "places": places,
+        "places": table.names(),
         "classes": list(classes),
         "labels": torch.tensor([-1 if label is None else number[label] for label in labels], dtype=torch.int64),
     }

@@ -100,6 +100,7 @@ class MoCHi(QueueMethod[Config]):
     columns = (IMAGE,)
     training_defaults = {"batch_size": 256, "lr": 1e-3, "weight_decay": 1e-4, "epochs": 200.0, "schedule": "cosine"}
     queue_columns = {"identity": torch.int64}
+    instead_of_a_shorter_queue = ", or --left-out row"
     seen: Tensor
 
     def __init__(self, config: Config, encoder: ImageEncoder) -> None:
@@ -115,19 +116,17 @@ class MoCHi(QueueMethod[Config]):
         """Return the picture, and the label where keys of its class are left out."""
         return (IMAGE, LABEL) if config.left_out == "label" else (IMAGE,)
 
+    @property
+    def meets_own_keys(self) -> bool:
+        """Whether older keys of a row's own picture are negatives where the queue holds them."""
+        return self.config.left_out == "none"
+
     def prepare(self, table: Table, stages: Stages, previous: Embedder | None = None) -> Table:
         """Count the rows of a pass, and number the classes."""
         self._plain_rows = self.config.plain_epochs * len(table)
         if self.config.left_out == "label":
             self._classes = class_names(table, "label")
-        if self.config.queue_size >= len(table) and self.config.left_out == "none":
-            logger.warning(
-                "the queue holds %d keys and there are %d pictures: each meets older keys of its own as negatives; use "
-                "a shorter --queue-size, or --left-out row",
-                self.config.queue_size,
-                len(table),
-            )
-        return table
+        return super().prepare(table, stages, previous)
 
     def views(self) -> Views:
         """Two views of each picture, and its class where that is needed."""
