@@ -236,12 +236,13 @@ def test_a_renamed_column_is_named_as_in_the_file(write):
 BAD_JSONL = b'{"text": "one"}\n{"text": ""}\nnonsense\n{"text": "two", "id": "\xff"}\n{"text": "three"}\n'
 
 
-def test_skip_leaves_bad_rows_out_and_records_each(write, tmp_path):
+def test_skip_leaves_bad_rows_out_and_records_each(write, tmp_path, caplog):
     rejected = tmp_path / "out" / "rejected.jsonl"
     table = open_table(write("a.jsonl", BAD_JSONL), columns=TEXT, bad_rows="skip", rejected=rejected)
     assert [row["text"] for row in table] == ["one", "three"]
     assert [table.where(i) for i in range(2)] == ["a.jsonl, row 1", "a.jsonl, row 5"]
     assert table.rejected == 3
+    assert "3 bad rows are left out" in caplog.text
     assert [json.loads(line) for line in rejected.read_text(encoding="utf-8").splitlines()] == [
         {"file": "a.jsonl", "row": 2, "line": None, "reason": f"column 'text' is empty; {NEEDS_TEXT}"}
         | {"raw": '{"text": ""}'},

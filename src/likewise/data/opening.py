@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -38,6 +39,8 @@ from likewise.data.table import StreamedTable, Table
 from likewise.errors import InputError, RunError
 
 __all__ = ["Rows", "open_table"]
+
+logger = logging.getLogger(__name__)
 
 Rows: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
 """What holds rows: a name, a path, rows themselves, or a ``datasets.Dataset``."""
@@ -333,6 +336,9 @@ def _table(
 ) -> Table:
     import datasets
 
+    if about["rejected"]:
+        rows = "1 bad row is" if about["rejected"] == 1 else f"{about['rejected']:,} bad rows are"
+        logger.warning("%s: %s left out", found.name, rows)
     if in_memory:
         with pa.OSFile(str(folder / "rows.arrow"), "rb") as stream, pa.ipc.open_stream(stream) as reader:
             dataset = datasets.Dataset(datasets.table.InMemoryTable(reader.read_all()))
