@@ -403,6 +403,12 @@ def test_code_in_a_model_folder_is_not_run(tmp_path, minilm):
     assert not marker.exists()
 
 
+def test_a_typo_in_a_model_s_folder_is_told(tmp_path, minilm):
+    minilm.save(tmp_path / "animals")
+    with pytest.raises(InputError, match=r"there is no model '.*/anmals': did you mean '.*/animals'\?"):
+        load_text_encoder(tmp_path / "anmals")
+
+
 def test_without_dropout_training_and_evaluation_agree(sentences):
     tower = load_text_encoder(TextEncoderConfig(encoder_layers=1, dropout=0.0))
     tokens = tower.tokenizer(sentences)

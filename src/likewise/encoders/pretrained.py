@@ -329,7 +329,7 @@ def _readable_errors(name: str) -> Iterator[None]:
         reason = " ".join(str(error).split())[:300]
         place = Path(name)
         beside = [one.name for one in place.parent.iterdir() if one.is_dir()] if place.parent.is_dir() else []
-        if place.parent != Path() and (guess := nearest(place.name, beside)):
+        if not place.exists() and place.parent != Path() and (guess := nearest(place.name, beside)):
             raise InputError(f"there is no model '{name}': did you mean '{place.parent / guess}'?") from error
         raise InputError(
             f"cannot load the model '{name}': {reason} "
