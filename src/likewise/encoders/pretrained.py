@@ -244,6 +244,9 @@ def _resolve(name: str) -> str:
         return str(packaged_encoder(short))
     if path.exists():
         raise InputError(f"{name} is a file; a model is a folder. Give the folder that holds its modules.json.")
+    beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+    if path.parent != Path() and (guess := nearest(path.name, beside)):  # runs/simcl could be of the hub, but is not
+        raise InputError(f"there is no model '{name}': did you mean '{path.parent / guess}'?")
     if "/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise unknown("model or folder", name, PACKAGED_ENCODERS)
     return name
@@ -327,10 +330,6 @@ def _readable_errors(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever a foreign loader raises becomes one sentence
         reason = " ".join(str(error).split())[:300]
-        place = Path(name)
-        beside = [one.name for one in place.parent.iterdir() if one.is_dir()] if place.parent.is_dir() else []
-        if not place.exists() and place.parent != Path() and (guess := nearest(place.name, beside)):
-            raise InputError(f"there is no model '{name}': did you mean '{place.parent / guess}'?") from error
         raise InputError(
             f"cannot load the model '{name}': {reason} "
             "Give a folder with safetensors weights, a packaged model, or a hub name that can be reached."
