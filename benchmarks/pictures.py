@@ -5,8 +5,8 @@ this library's small network with convolutions, fresh; every arm takes equal ste
 weights, with one rate; views and measures are those of ``benchmarks.digits``, but for the linear probe, which takes
 longer than the training. Each method has the settings of its own study on the digits of 8 x 8 pixels, which were fixed
 there; queues and memories hold ten and two batches. Nothing was chosen by these figures. ``cacr`` encodes five views of
-a picture a step and the others two, ``supcon`` and ``hydra`` see labels. ``moco, momentum 0.9`` was added afterwards, to
-see whether the pace of the slow tower is why ``moco`` falls behind.
+a picture a step and the others two, ``supcon`` and ``hydra`` see labels. ``moco, momentum 0.9`` was added when the
+others were known, to see whether the pace of the slow tower is why ``moco`` falls behind.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def test_pictures_may_be_given_in_any_form(digits, tmp_path):
     expected = classifier.fit(arrays[:20], labels[:20]).predict(arrays[20:]).labels
     pictures = [Image.fromarray(one) for one in arrays]
     assert classifier.fit(pictures[:20], labels[:20]).predict(pictures[20:]).labels == expected
-    with pytest.raises(InputError, match="items: one is of type int"):
+    with pytest.raises(InputError, match="reads pictures, and one is of type int"):
         classifier.predict([3])
 
 

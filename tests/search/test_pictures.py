@@ -63,7 +63,7 @@ def test_a_picture_may_be_given_in_any_form_and_as_a_vector(index, model, digits
 
 def test_what_stands_beside_pictures_is_found_by_words_and_narrows_a_search(model, digits, tmp_path):
     rows = [
-        {"image": row["image"], "text": f"a hand-written {name}" if name else "", "digit": row["label"]}
+        {"image": row["image"], "text": f"a hand-written {name}" if name else "  ", "digit": row["label"]}
         for row, name in zip(digits[:3], ("nought", "one", ""), strict=True)
     ]
     made = Index.create(tmp_path / "index", likewise.load(model), rows)

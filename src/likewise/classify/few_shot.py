@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 import numpy as np
 import torch
 
-from likewise.data import StoredImage
 from likewise.encoders import ImageEncoder
+from likewise.encoders.image import stored_image
 from likewise.errors import InputError, unknown
 from likewise.evaluation.alignment import align_prototypes, centred
 from likewise.evaluation.prototypes import Nearest, prototype_scores
@@ -161,10 +161,8 @@ class FewShotClassifier:
 
     def _vectors(self, inputs: Sequence[Any], name: str) -> torch.Tensor:
         if isinstance(self.embedder, ImageEncoder):
-            inputs = [one if isinstance(one, str) else _stored(one, name) for one in inputs]
-        vectors = unit_vectors(
-            self.embedder, inputs, name=name, batch_size=self.batch_size, precision=self.precision
-        ).double()
+            inputs = [stored_image(one) for one in inputs]  # in any form, and such that equal ones are found
+        vectors = unit_vectors(self.embedder, inputs, name=name, batch_size=self.batch_size, precision=self.precision)
         if not self.align:
             return vectors
         try:
@@ -190,11 +188,3 @@ class FewShotClassifier:
 def _refuse_a_single_one(inputs: Any) -> None:
     if isinstance(inputs, str | bytes | PathLike):
         raise InputError(f"a list of inputs is accepted, and {inputs!r:.80} is one; write [{inputs!r:.20} ...].")
-
-
-def _stored(picture: Any, name: str) -> StoredImage:
-    """Bring a picture into a form that can be compared with others."""
-    try:
-        return StoredImage.of(picture)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: one {error}.") from None

@@ -181,7 +181,7 @@ class ImageEncoder(Encoder):
         )
         if not len(images):
             return torch.zeros(0, self.channels, self.size, self.size, dtype=torch.uint8)
-        return torch.stack([bring(_stored(image).rgb()) for image in images])
+        return torch.stack([bring(stored_image(image).rgb()) for image in images])
 
     def encode(
         self,
@@ -286,13 +286,21 @@ class ImageEncoder(Encoder):
             self.network.train(was_training)
 
 
-def _stored(image: Any) -> StoredImage:
+def stored_image(image: Any) -> StoredImage:
+    """Take a picture in any form in which a tower reads it.
+
+    Raises:
+        InputError: It is a text and no file, or of another type.
+    """
     if isinstance(image, str) and not os.path.isfile(image):  # noqa: PTH113 - no error for a text as long as a page
         raise InputError(
             f"this model reads pictures, and '{image:.200}' is no file; give pictures or their paths (a column image), "
             "or a model that reads texts."
         )
-    return StoredImage.of(image)
+    try:
+        return StoredImage.of(image)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"this model reads pictures, and one {error}.") from None
 
 
 def is_image_encoder(folder: Path) -> bool:

@@ -95,27 +95,16 @@ class Rows:
         if rows:
             yield Block(start, rows)
 
-    def inputs(self, block: Block) -> list[Any]:
-        """Return what is embedded of a block: texts, or pictures.
-
-        Raises:
-            InputError: A row has none.
-        """
-        return self.texts(block) if self.image_column is None else self._pictures(block, self.image_column)
-
     def texts(self, block: Block) -> list[str]:
         """Return the texts of a block; of a picture without one where it comes from.
 
         Raises:
             InputError: A row has none.
         """
-        texts = [row.get(self.text_column) for row in block.rows]
         if self.image_column is not None:
-            pictures = self._pictures(block, self.image_column)
-            return [
-                self._words(row, picture, block.start + i)
-                for i, (row, picture) in enumerate(zip(block.rows, pictures, strict=True))
-            ]
+            pictures = zip(block.rows, self.pictures(block), strict=True)
+            return [self._words(row, picture, block.start + i) for i, (row, picture) in enumerate(pictures)]
+        texts = [row.get(self.text_column) for row in block.rows]
         for number, text in enumerate(texts):
             if problem := Text.problem(text):
                 raise InputError(
@@ -124,18 +113,22 @@ class Rows:
                 )
         return texts  # type: ignore[return-value]  # Text.problem has seen that all are texts
 
-    def _pictures(self, block: Block, column: str) -> list[StoredImage]:
-        for number, row in enumerate(block.rows, block.start):
-            if row.get(column) is None:
-                raise InputError(
-                    f"{self.where(number)}: column '{column}' holds no picture; mend the row or leave it out."
-                )
-        return [row[column] for row in block.rows]
+    def pictures(self, block: Block) -> list[StoredImage]:
+        """Return the pictures of a block of rows that have some.
+
+        Raises:
+            InputError: A row has none.
+        """
+        pictures = [row.get(self.image_column or "") for row in block.rows]
+        if None in pictures:
+            where = self.where(block.start + pictures.index(None))
+            raise InputError(f"{where}: column '{self.image_column}' holds no picture; mend the row or leave it out.")
+        return pictures  # type: ignore[return-value]  # none of them is None
 
     def _words(self, row: Mapping[str, Any], picture: StoredImage, number: int) -> str:
         """Return what is shown of a picture: its text, the file that its folder says, its path, or where the row is."""
         text = row.get(self.text_column)
-        if text is not None and text != "" and (problem := Text.problem(text)):
+        if not Text.absent(text) and (problem := Text.problem(text)):
             raise InputError(
                 f"{self.where(number)}: column '{self.text_column}' {problem}; beside a picture a text is accepted, or "
                 "nothing. Mend the row, or name another column of texts."

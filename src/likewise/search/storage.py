@@ -69,15 +69,15 @@ def spool(
     dim = schema.field(VECTOR).type.list_size
     with _writer(path, schema) as writer:
         for block in rows.blocks():
-            end = block.start + len(block.rows)
+            texts, end = rows.texts(block), block.start + len(block.rows)
             if vectors is None:
-                inputs = rows.inputs(block)
+                inputs = texts if rows.image_column is None else rows.pictures(block)
                 embeddings = embedder.encode(inputs, role="document", batch_size=batch_size, precision=precision)
             else:
                 embeddings = vectors[block.start : end]
             columns = {
                 ID: pa.array(survey.ids_of(rows, block), type=pa.string()),
-                TEXT: pa.array(rows.texts(block), type=pa.string()),
+                TEXT: pa.array(texts, type=pa.string()),
                 **survey.columns_of(block, types),
                 VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(_sound(embeddings, rows, block.start)), dim),
             }
