@@ -20,15 +20,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from unittest import mock
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 import likewise
 from benchmarks.digits import ORIGIN, SHARED
+from benchmarks.options import Seeds
 from benchmarks.stored import mean_and_spread, store
 from likewise.data import Column, Image, Label, open_table
 from likewise.methods.vision import bacon
@@ -47,7 +47,7 @@ ABOUT = (
 
 
 def run(
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 10,
+    seeds: Seeds = 10,
 ) -> None:
     """Train both arms once a seed, sort the test digits, and store."""
     rows, sizes = pictures()

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 import likewise
 from benchmarks.digits import ORIGIN, SHARED, TEST, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import mean_and_spread, store, store_study
 from likewise.data import Column, Image, Label, open_table
 from likewise.evaluation import few_shot
@@ -67,9 +68,9 @@ DRAWS = 25
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every arm; fewer to see that it runs.")] = STEPS,
     episodes: Annotated[int, typer.Option(help="Episodes of each kind of task, at least 25.")] = 200,
 ) -> None:

@@ -16,12 +16,12 @@ without.
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmarks.digits import ORIGIN, SHARED, TEST, TRAIN, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ PROJECTED = "neighbours of the projection"
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for rows, runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
     epochs: Annotated[int, typer.Option(help="Epochs of every arm; 5 steps each.")] = EPOCHS,
 ) -> None:
     """Run the study and store its figures."""

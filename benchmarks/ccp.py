@@ -43,6 +43,7 @@ import torch
 import typer
 
 import likewise
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 from benchmarks.temperature import write_rows
 from likewise.encoders import Calibrator, Domain, TextEncoder, load_text_encoder
@@ -248,9 +249,9 @@ def study_of(work: Path, part: str, seeds: int) -> dict[str, Any]:
 
 def run(
     text: Annotated[Path, typer.Option(help="Folder with both packages unpacked.")],
-    work: Annotated[Path, typer.Option(help="Folder for files, runs and reports; goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
     part: Annotated[
         str, typer.Option(help="Pages that are measured: measured, or chosen-on (not stored).")
     ] = "measured",

@@ -13,12 +13,10 @@ without.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.digits import ORIGIN, SHARED, TEST, TRAIN, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 
 if TYPE_CHECKING:
@@ -38,9 +36,9 @@ PROJECTED = "neighbours of the projection"
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study and store its figures."""
     from likewise.studies import study

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmarks.options import Seeds, Workers
 from benchmarks.simcse import BASE, POOL, SETTINGS
 from benchmarks.stored import store_study
 from benchmarks.temperature import REPORTED, STS, sentence_files
@@ -61,8 +62,8 @@ def study_of(sts: Path, work: Path, seeds: int) -> dict[str, Any]:
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     work: Annotated[Path, typer.Option(help="Folder for files, runs (0.4 GB each) and reports; goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study, measure the biases of its models, and store the figures."""
     from likewise.studies import study

@@ -32,6 +32,7 @@ import torch
 import typer
 from torch.nn.functional import normalize
 
+from benchmarks.options import Seeds, Workers
 from benchmarks.simcse import BASE, read_sets
 from benchmarks.stored import store_study
 from benchmarks.temperature import STS, WORDNET, write_rows
@@ -101,8 +102,8 @@ def studies(sts: Path, work: Path, seeds: int) -> dict[str, Any]:
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     work: Annotated[Path, typer.Option(help="Folder for files, runs (0.3 GB each) and reports; goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study, look at tables and reverse dictionaries, and store the figures."""
     from likewise.studies import study

@@ -35,6 +35,7 @@ from scipy.stats import binomtest, spearmanr
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from benchmarks.options import Seeds
 from benchmarks.stored import store
 from likewise.data import Dialog, Stages, open_dialogs, open_table
 from likewise.data.split_data import LABELLED_COLUMNS
@@ -116,7 +117,7 @@ class Model:
 
 def run(
     data: Annotated[Path, typer.Option(help=f"Folder of the official repository, with {VALIDATION} and {DIALOGS}.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 5,
+    seeds: Seeds = 5,
     choose: Annotated[bool, typer.Option(help="Only compare learning rates, on some of the training actions.")] = False,
 ) -> None:
     """Train every arm once a seed, measure, and store."""

@@ -30,6 +30,7 @@ import numpy as np
 import typer
 
 import likewise
+from benchmarks.options import Seeds, Work
 from benchmarks.simcse import read_sets
 from benchmarks.stored import mean_and_spread, store
 from benchmarks.temperature import STS, write_rows
@@ -58,8 +59,8 @@ QUERIES = 5
 
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
-    work: Annotated[Path, typer.Option(help="Folder for files and runs; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    work: Work,
+    seeds: Seeds = 3,
     workers: Annotated[int, typer.Option(help="Processes that make batches ahead.")] = 2,
 ) -> None:
     """Train teachers and students, measure, and store."""

@@ -32,6 +32,7 @@ import typer
 from torch.nn.functional import normalize
 
 import likewise
+from benchmarks.options import Seeds, Workers
 from benchmarks.simcse import BASE, POOL, SETTINGS
 from benchmarks.stored import mean_over_sets, store_study
 from benchmarks.temperature import REPORTED, STS, sentence_files, write_rows
@@ -98,8 +99,8 @@ def studies(sts: Path, work: Path, seeds: int) -> dict[str, dict[str, Any]]:
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     work: Annotated[Path, typer.Option(help="Folder for files, runs (0.4 GB each) and reports; goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 5,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    seeds: Seeds = 5,
+    workers: Workers = 2,
 ) -> None:
     """Run both studies, look at the models, and store the figures."""
     from likewise.studies import study

@@ -17,14 +17,14 @@ import itertools
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from torch.nn.functional import cosine_similarity
 
 from benchmarks.digits import ORIGIN, SHARED, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 
 STEPS = 200
@@ -40,9 +40,9 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study and store its figures."""
     from likewise.studies import study

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import typer
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from benchmarks.digits import ORIGIN, SHARED, TRAIN, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 from likewise.data import Column, Image, Label, open_table
 from likewise.data.splits import long_tailed
@@ -48,9 +48,9 @@ OURS = {"batch_size": BATCH, "head_size": 32}
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for pictures, runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study, look at the temperatures and at the estimator, and store the figures."""
     from likewise.studies import study

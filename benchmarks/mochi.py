@@ -7,12 +7,10 @@ and 16 of them with the query. Data and measures are those of ``benchmarks.digit
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from benchmarks.digits import ORIGIN, SHARED, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 
 STEPS = 400
@@ -28,9 +26,9 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study and store its figures."""
     from likewise.studies import study

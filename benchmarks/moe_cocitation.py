@@ -24,6 +24,7 @@ import numpy as np
 import typer
 
 import likewise
+from benchmarks.options import Seeds, Work
 from benchmarks.stored import store
 from likewise.data.assets import PackageAsset, fetch
 from likewise.encoders import TextEncoderConfig, load_text_encoder
@@ -65,8 +66,8 @@ DOMAINS = ("shape", "style")
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for files and runs; goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    work: Work,
+    seeds: Seeds = 3,
     first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
     keep: Annotated[bool, typer.Option(help="Store the figures.")] = True,
 ) -> None:

@@ -34,6 +34,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 import likewise
+from benchmarks.options import Seeds
 from benchmarks.simcse import read_sets
 from benchmarks.stored import mean_and_spread, store
 from likewise.data import Column, Text, open_table
@@ -66,7 +67,7 @@ def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     sick: Annotated[Path, typer.Option(help="SICK's training file with entailment labels (tab separated).")],
     msr: Annotated[Path, typer.Option(help="The MSR paraphrase corpus's training file (tab separated).")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    seeds: Seeds = 3,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every trained arm.")] = SETTINGS["steps"],
 ) -> None:
     """Train every arm once a seed, measure the grid, time the depths, and store."""

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.simcse import BASE, read_sets
 from benchmarks.stored import store, store_study
 from benchmarks.temperature import write_rows
@@ -177,9 +178,9 @@ def _by_noise(
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     sick: Annotated[Path, typer.Option(help="SICK's training file with entailment labels (tab separated).")],
-    work: Annotated[Path, typer.Option(help="Folder for files, runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
     train: Annotated[bool, typer.Option(help="Run the study too; else only the curation is measured.")] = True,
 ) -> None:
     """Make the noise, measure the curation, run the study, and store the figures."""

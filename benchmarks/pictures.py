@@ -11,12 +11,10 @@ others were known, to see whether the pace of the slow tower is why ``moco`` fal
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from benchmarks.digits import SHARED, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 
 PARTS = ("demo:mnist5k:train", "demo:mnist5k:test")
@@ -43,9 +41,9 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study and store its figures."""
     from likewise.studies import study

@@ -10,12 +10,12 @@ seed; each is cut before the head and behind it, and a probe is fitted to standa
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
+from benchmarks.options import Seeds, Work
 from benchmarks.stored import store
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def measured(tower: ImageEncoder, head: TappedHead) -> dict[str, float]:
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for the runs; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    work: Work,
+    seeds: Seeds = 3,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every arm; 10 are an epoch.")] = STEPS,
 ) -> None:
     """Train every arm with every seed and store what is known before the head and behind it."""

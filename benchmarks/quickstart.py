@@ -7,14 +7,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from benchmarks.options import Seeds
 from benchmarks.stored import mean_and_spread, store
 
 
-def run(seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3) -> None:
+def run(seeds: Seeds = 3) -> None:
     """Run the quickstart once a seed and store what it prints."""
     results = []
     for seed in range(seeds):

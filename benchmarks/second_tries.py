@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.simcse import POOL, SETTINGS, read_sets
 from benchmarks.stored import mean_over_sets, store_study
 from benchmarks.temperature import REPORTED, STS, sentence_files, write_rows
@@ -52,9 +53,9 @@ NEGATIVES: dict[str, dict[str, Any]] = {
 
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
-    work: Annotated[Path, typer.Option(help="Folder for files, runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the studies one after the other, and store their figures."""
     files = sentence_files(sts, work)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.simcse import BASE, read_sets
 from benchmarks.stored import mean_over_sets, store_study
 from benchmarks.temperature import STS, WORDNET, write_rows
@@ -81,9 +82,9 @@ def study_of(work: Path, sets: dict[str, tuple[str, ...]], rates: dict[str, floa
 
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
-    work: Annotated[Path, typer.Option(help="Folder for files, runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Choose a learning rate for each arm, run the study, and store the figures."""
     from likewise.studies import study

@@ -25,6 +25,7 @@ import typer
 
 import likewise
 from benchmarks.digits import ORIGIN, SHARED
+from benchmarks.options import Seeds
 from benchmarks.stored import mean_and_spread, store
 from likewise.encoders import ImageEncoder, ImageEncoderConfig, load_image_encoder
 from likewise.heads import TappedHead
@@ -48,7 +49,7 @@ ABOUT = (
 
 
 def run(
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    seeds: Seeds = 3,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every arm.")] = STEPS,
 ) -> None:
     """Train every arm once a seed, probe its codes, and store."""

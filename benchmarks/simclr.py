@@ -8,12 +8,8 @@ were fixed beforehand.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from benchmarks.digits import ORIGIN, SHARED, digit_study
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.stored import store_study
 
 STEPS = 400
@@ -26,9 +22,9 @@ ARMS = {
 
 
 def run(
-    work: Annotated[Path, typer.Option(help="Folder for runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study and store its figures."""
     from likewise.studies import study

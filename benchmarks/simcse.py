@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 import likewise
+from benchmarks.options import Seeds
 from benchmarks.stored import mean_and_spread, store
 from likewise.data import open_table
 from likewise.encoders import TextEncoder, TextEncoderConfig, load_text_encoder
@@ -37,7 +38,7 @@ REPORTED = ("2014", "2016", "sick-test")
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets.")],
     sick: Annotated[Path, typer.Option(help="SICK's training file with entailment labels (tab separated).")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    seeds: Seeds = 3,
     steps: Annotated[int, typer.Option(help="Optimiser steps of every trained arm.")] = SETTINGS["steps"],  # type: ignore[assignment]
 ) -> None:
     """Train every arm once a seed, measure, and store."""

@@ -26,6 +26,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.options import Seeds, Work, Workers
 from benchmarks.simcse import BASE, POOL, pool, read_sets
 from benchmarks.stored import store_study
 from likewise.data.assets import WORDNET_31, fetch
@@ -107,9 +108,9 @@ def sentence_files(sts: Path, work: Path) -> dict[str, Any]:
 
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
-    work: Annotated[Path, typer.Option(help="Folder for files, runs and reports; a second call goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    work: Work,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run both studies, and store their figures."""
     from likewise.studies import study

@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import likewise
+from benchmarks.options import Seeds, Workers
 from benchmarks.simcse import BASE, POOL, SETTINGS
 from benchmarks.stored import mean_over_sets, store_study
 from benchmarks.temperature import REPORTED, STS, sentence_files
@@ -60,8 +61,8 @@ BATCH = SETTINGS["batch_size"]
 def run(
     sts: Annotated[Path, typer.Option(help="Folder of similarity sets (YEAR-SET.tsv, sick-*.tsv).")],
     work: Annotated[Path, typer.Option(help="Folder for files, runs (0.2 GB each) and reports; goes on there.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
+    seeds: Seeds = 3,
+    workers: Workers = 2,
 ) -> None:
     """Run the study, look at the models, and store the figures."""
     from likewise.studies import study
