@@ -72,6 +72,17 @@ def test_texts_are_told_from_the_command_line_by_a_packaged_model(tmp_path, capf
     assert "a kitten naps beside a dog" in seen.page.inner_text("body")
 
 
+def test_a_wrong_choice_names_what_is_accepted_and_the_help_that_lists_it(capfd):
+    from likewise.cli import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["use", "all-MiniLM-L6-v2", "classify", "--nearest", "cosin"])
+    assert end.value.code == 2
+    said = capfd.readouterr().err
+    assert "'--nearest': 'cosin' is not one of 'euclidean', 'dot', 'logistic'." in said
+    assert "See `likewise use all-MiniLM-L6-v2 classify --help`." in said
+
+
 def test_what_it_cannot_take_is_said(model, digits, tmp_path):
     rows = digits[:20]
     for settings, says in (

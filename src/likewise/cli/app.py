@@ -50,19 +50,21 @@ def _run(words: list[str], debug: bool) -> int:
             traceback.print_exc()
         usage = getattr(error, "format_message", None)
         if usage is not None:  # the parser's own: an unknown option, a missing argument
-            said = " ".join(usage().split()).removesuffix(".")
+            said = " ".join(usage().split()).removesuffix(".").replace("Value error, ", "")  # the validator's word
             end = "" if said.endswith("?") else "."
-            return fail(f"{said}{end} See `{_where(error)} --help`.", code=2)
+            return fail(f"{said}{end} See `{_where(error, words)} --help`.", code=2)
         message = " ".join(str(error).split()) or type(error).__name__
         own = isinstance(error, ValueError | TypeError)
         return fail(message if own else f"{type(error).__name__}: {message} (--debug shows where)", code=1)
     return code if isinstance(code, int) else 0
 
 
-def _where(error: Exception) -> str:
-    """Return the command whose help answers a usage error."""
+def _where(error: Exception, words: Sequence[str]) -> str:
+    """Return the command whose help answers a usage error; the options of ``use`` are those of a model's product."""
     context = getattr(error, "ctx", None)
-    return str(getattr(context, "command_path", None) or "likewise")
+    path = str(getattr(context, "command_path", None) or "likewise")
+    named = words[1:3] if words[:1] == ["use"] and not any(word.startswith("-") for word in words[1:3]) else []
+    return " ".join([path, *named])
 
 
 def _build(words: Sequence[str]) -> typer.Typer:
