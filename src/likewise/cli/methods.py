@@ -59,9 +59,12 @@ def _entry(name: str, kind: Any) -> dict[str, Any]:
 
 
 def _products(kind: Any) -> list[dict[str, str]]:
-    from likewise.products import load_product
+    from likewise.encoders import ImageEncoderConfig
+    from likewise.products import load_product, with_those_of_every_model
 
-    return [{"name": name, "summary": load_product(where).summary} for name, where in kind.products.items()]
+    pictures = kind.encoder_config_type is ImageEncoderConfig
+    found = with_those_of_every_model(kind.products, pictures=pictures)
+    return [{"name": name, "summary": load_product(where).summary} for name, where in found.items()]
 
 
 def _show_one(name: str, kind: Any, json: bool) -> None:

@@ -296,9 +296,9 @@ class AugmentSettings:
     """How pictures are changed at random; a method on pictures derives its settings from these."""
 
     augment: AugmentationName = "simclr"
-    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), cifar
-    (half the colour, no blur), glyph (shift, size, noise, hole; for digits and signs), light (brightness and noise),
-    crop (shift and flip), none."""
+    """How a view of a picture is made: simclr (crop, flip, strong colour, grey, blur), moco (weaker colour), beclr (as
+    moco, with RandAugment and flips both ways), cifar (half the colour, no blur), glyph (shift, size, noise, hole; for
+    digits and signs), light (brightness and noise), crop (shift and flip), none."""
 
 
 ImageConfigT = TypeVar("ImageConfigT", bound=AugmentSettings)

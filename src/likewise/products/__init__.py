@@ -11,6 +11,7 @@ from likewise.products.base import (
     load_product,
     products_of,
     use,
+    with_those_of_every_model,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "load_product",
     "products_of",
     "use",
+    "with_those_of_every_model",
 ]

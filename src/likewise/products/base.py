@@ -29,6 +29,7 @@ __all__ = [
     "products_of",
     "save_changed",
     "use",
+    "with_those_of_every_model",
     "write_lines",
 ]
 
@@ -163,7 +164,12 @@ def products_of(model: str | Path) -> dict[str, str]:
 
     about = read_about(Path(model))
     own: Mapping[str, str] = get_method(about["method"]).products if about else {}
-    return {**own, **EVERY_MODEL, **({} if is_image_encoder(Path(model)) else EVERY_TEXT_MODEL)}
+    return with_those_of_every_model(own, pictures=is_image_encoder(Path(model)))
+
+
+def with_those_of_every_model(own: Mapping[str, str], *, pictures: bool) -> dict[str, str]:
+    """Add to the products of a method those that every model has which reads pictures, or texts."""
+    return {**own, **EVERY_MODEL, **({} if pictures else EVERY_TEXT_MODEL)}
 
 
 def get_product(model: str | Path, name: str) -> type[Product]:
